@@ -64,6 +64,9 @@ pub(super) fn sentences(decision: &DecisionView) -> Vec<String> {
     if let Some(failure) = &decision.failure {
         lines.push(format!("failed: {failure}"));
     }
+    if !decision.backtrace.is_empty() {
+        lines.push(format!("in: {}", decision.backtrace.join(", called by ")));
+    }
     if decision.differs == Some(true) {
         lines.push("decides differently from the hook itself".to_owned());
     }

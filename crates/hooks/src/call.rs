@@ -5,13 +5,14 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use sigpersist_model::decision::LogLine;
+use sigpersist_model::decision::{LogLine, MAX_ENTRIES, clean};
 use sigpersist_model::plugin::CallLimits;
 use wasmtime::component::Instance;
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use super::engine::Engine;
-use super::host::{HostState, LimitBroken};
+use super::host::HostState;
+use super::limits::LimitBroken;
 use super::plugin::Plugin;
 
 /// Pause after each millisecond that a call runs while its hook backs off. The call then runs for a ninth of its time.
@@ -46,10 +47,42 @@ pub(super) enum Failure {
         limit: u64,
     },
     Limit(LimitBroken),
-    /// A trap, with wasmtime's message, which may be long.
-    Trap(String),
+    /// A trap.
+    Trap(Stop),
     /// A panic of the server's own code.
     Panic,
+}
+
+/// How a guest stopped.
+#[derive(Debug)]
+pub(super) struct Stop {
+    /// wasmtime's message, without the backtrace.
+    cause: String,
+    /// The last error that the guest logged. The kits log the message of a panic or an uncaught exception before they
+    /// trap, because the trap itself says nothing of it.
+    said: Option<String>,
+    /// Functions that were running, innermost first.
+    frames: Vec<String>,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The guest's own words go first: long texts are cut at the end.
+        match &self.said {
+            Some(said) => write!(f, "it said: {said} ({})", self.cause),
+            None => f.write_str(&self.cause),
+        }
+    }
+}
+
+impl Failure {
+    /// Functions of the guest that were running when it trapped, innermost first.
+    pub(super) fn frames(self) -> Vec<String> {
+        match self {
+            Self::Trap(stop) => stop.frames,
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -63,7 +96,7 @@ impl fmt::Display for Failure {
             }
             Self::Fuel { limit } => write!(f, "it used up its limit of {limit} fuel (fuel)"),
             Self::Limit(limit) => limit.fmt(f),
-            Self::Trap(text) => f.write_str(text),
+            Self::Trap(stop) => stop.fmt(f),
             Self::Panic => f.write_str("the server panicked while it ran"),
         }
     }
@@ -82,6 +115,7 @@ impl Call<'_> {
             limits,
             gives_way,
         } = self;
+        let state = state.telling(engine.listener());
         let since = Instant::now();
         let mut store = Store::new(&engine.engine, state);
         let run = || {
@@ -116,7 +150,12 @@ impl Call<'_> {
         };
         let result = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(failure(&error, limits, engine.config.max_hostcall_bytes)),
+            Ok(Err(error)) => Err(failure(
+                &error,
+                limits,
+                engine.config.max_hostcall_bytes,
+                store.data_mut().take_last_error(),
+            )),
             Err(_) => Err(Failure::Panic),
         };
         let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
@@ -132,7 +171,12 @@ impl Call<'_> {
     }
 }
 
-fn failure(error: &wasmtime::Error, limits: CallLimits, max_hostcall_bytes: usize) -> Failure {
+fn failure(
+    error: &wasmtime::Error,
+    limits: CallLimits,
+    max_hostcall_bytes: usize,
+    said: Option<String>,
+) -> Failure {
     if let Some(limit) = error.downcast_ref::<LimitBroken>() {
         return Failure::Limit(limit.clone());
     }
@@ -142,16 +186,40 @@ fn failure(error: &wasmtime::Error, limits: CallLimits, max_hostcall_bytes: usiz
         },
         Some(Trap::OutOfFuel) => Failure::Fuel { limit: limits.fuel },
         trap => {
-            // The cause goes first: the place, a backtrace, may be long.
-            let text = match trap {
-                Some(trap) => format!("{trap}: {error}"),
-                None => format!("{error:#}"),
+            let backtrace = error.downcast_ref::<WasmBacktrace>();
+            let cause = match trap {
+                Some(trap) => trap.to_string(),
+                None => {
+                    // wasmtime adds the backtrace as one more cause.
+                    let place = backtrace.map(ToString::to_string);
+                    let causes = error.chain().map(ToString::to_string);
+                    let causes = causes.filter(|cause| Some(cause) != place.as_ref());
+                    causes.collect::<Vec<_>>().join(": ")
+                }
             };
             // Wasmtime has no error type for this.
-            if text.contains("fuel allocated for hostcalls") {
+            if cause.contains("fuel allocated for hostcalls") {
                 return Failure::Limit(LimitBroken::hostcall_bytes(max_hostcall_bytes));
             }
-            Failure::Trap(text)
+            let frames = backtrace.map(frames).unwrap_or_default();
+            Failure::Trap(Stop {
+                cause,
+                said,
+                frames,
+            })
         }
     }
+}
+
+/// Names of the functions, or their numbers if the component has no names.
+fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
+    let frames = backtrace.frames().iter().take(MAX_ENTRIES);
+    let named = frames.map(|frame| {
+        let symbol = frame.symbols().iter().find_map(|symbol| symbol.name());
+        match symbol.or(frame.func_name()) {
+            Some(name) => clean(name),
+            None => format!("function {}", frame.func_index()),
+        }
+    });
+    named.collect()
 }

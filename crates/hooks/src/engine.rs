@@ -20,7 +20,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use super::bindings;
 use super::compiled::Compiled;
 use super::compiler::{Compiler, Purpose};
-use super::host::HostState;
+use super::host::{HostState, Listener};
 use super::plugin::Plugin;
 use crate::HooksConfig;
 
@@ -56,6 +56,7 @@ pub struct Engine {
     compiler: Compiler,
     compilations: AtomicU64,
     permits: FairSemaphore,
+    listener: Option<Listener>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -92,6 +93,7 @@ impl Engine {
             compiler: Compiler::new(config)
                 .context("The path of this program, which compiles plugins, can't be found")?,
             compilations: AtomicU64::new(0),
+            listener: None,
             permits: FairSemaphore::with_part(
                 "hooks",
                 at_once,
@@ -108,6 +110,20 @@ impl Engine {
             compiled: Some(compiled),
             ..self
         }
+    }
+
+    /// Makes the engine tell each line that a plugin logs as it comes, in place of the server's log: for the commands of
+    /// authors.
+    #[must_use]
+    pub fn telling(self, listener: Listener) -> Self {
+        Self {
+            listener: Some(listener),
+            ..self
+        }
+    }
+
+    pub(super) fn listener(&self) -> Option<Listener> {
+        self.listener.clone()
     }
 
     /// The compiled plugin with this digest: from memory, from disk, or compiled from the bytes that `load` returns.

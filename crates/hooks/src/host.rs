@@ -1,4 +1,4 @@
-//! Host functions that a plugin can call while it runs, and the limits that are counted for each call.
+//! Host functions that a plugin can call while it runs, counted against the limits of the call.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -9,34 +9,15 @@ use sigpersist_model::signature::SignatureBody;
 use sigpersist_runtime::examinations::Examinations;
 use sigpersist_verify::pki::Budget;
 use tracing::{debug, error, info, warn};
-use wasmtime::{ResourceLimiter, Result};
+use wasmtime::Result;
 
 use super::bindings::sigpersist::hooks::{
     cms, config, log, payload, previous, previous_verdicts, types, verdicts,
 };
 use super::convert::inspect;
+use super::limits::{LimitBroken, MemoryLimits};
 use super::verdicts::Source;
 use crate::HooksConfig;
-
-/// A limit that a call exceeded.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("it exceeded the limit of {value} {unit} ({setting})")]
-pub(super) struct LimitBroken {
-    setting: &'static str,
-    value: u64,
-    unit: &'static str,
-}
-
-impl LimitBroken {
-    /// Too many bytes in one host call or result.
-    pub(super) fn hostcall_bytes(limit: usize) -> Self {
-        Self {
-            setting: "hooks.max_hostcall_bytes",
-            value: limit as u64,
-            unit: "bytes of one host call or result",
-        }
-    }
-}
 
 /// Data that the hooks of one request share.
 #[derive(Debug)]
@@ -123,10 +104,17 @@ impl Document {
     }
 }
 
+/// Told of each line of a plugin's log as it comes.
+pub type Listener = Arc<dyn Fn(&LogLine) + Send + Sync>;
+
 /// State of one call.
 pub(super) struct HostState {
     pub(super) limits: MemoryLimits,
     log: Vec<LogLine>,
+    /// The last error that the guest logged, even if it was over the limit of the log.
+    last_error: Option<String>,
+    /// Told of each line as it comes, in place of the server's log.
+    listener: Option<Listener>,
     hook: Arc<str>,
     settings: Arc<str>,
     /// Absent while a plugin describes itself or checks settings.
@@ -149,15 +137,13 @@ impl HostState {
         subject: Option<Arc<Subject>>,
     ) -> Self {
         Self {
-            limits: MemoryLimits {
-                max_memory_bytes: memory_bytes,
-                max_table_elements: config.max_table_elements,
-                memory_bytes: 0,
-            },
+            limits: MemoryLimits::new(memory_bytes, config.max_table_elements),
             hook: Arc::clone(hook),
             settings: Arc::clone(settings),
             subject,
             log: Vec::new(),
+            last_error: None,
+            listener: None,
             hostcalls_left: config.max_hostcalls,
             read_bytes_left: config.max_read_bytes,
             log_bytes_left: config.max_log_bytes,
@@ -165,6 +151,24 @@ impl HostState {
             max_read_bytes: config.max_read_bytes,
             host_time: Duration::ZERO,
         }
+    }
+
+    /// Makes the call tell each line of the guest's log as it comes.
+    pub(super) fn telling(self, listener: Option<Listener>) -> Self {
+        Self { listener, ..self }
+    }
+
+    /// The last error that the guest logged.
+    pub(super) fn take_last_error(&mut self) -> Option<String> {
+        self.last_error.take()
+    }
+
+    /// Keeps a line of the guest's log.
+    fn keep(&mut self, line: LogLine) {
+        if let Some(listener) = &self.listener {
+            listener(&line);
+        }
+        self.log.push(line);
     }
 
     /// Time that the server spent reading signatures for the guest.
@@ -237,64 +241,6 @@ impl HostState {
     }
 }
 
-/// Limits linear memory, summed over all memories of the instance, and the elements of each table.
-///
-/// A broken limit is an error that names it. A failed `memory.grow` would not do: guests turn it into an `unreachable`
-/// trap that explains nothing.
-pub(super) struct MemoryLimits {
-    max_memory_bytes: u64,
-    max_table_elements: usize,
-    memory_bytes: u64,
-}
-
-impl MemoryLimits {
-    /// Size that the instance's memories have grown to, in bytes.
-    pub(super) fn memory_bytes(&self) -> u64 {
-        self.memory_bytes
-    }
-}
-
-impl ResourceLimiter for MemoryLimits {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> Result<bool> {
-        let total = self
-            .memory_bytes
-            .saturating_sub(current as u64)
-            .saturating_add(desired as u64);
-        if total > self.max_memory_bytes {
-            return Err(LimitBroken {
-                setting: "memory_bytes",
-                value: self.max_memory_bytes,
-                unit: "bytes of memory",
-            }
-            .into());
-        }
-        self.memory_bytes = total;
-        Ok(true)
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> Result<bool> {
-        if desired > self.max_table_elements {
-            return Err(LimitBroken {
-                setting: "hooks.max_table_elements",
-                value: self.max_table_elements as u64,
-                unit: "table elements",
-            }
-            .into());
-        }
-        Ok(true)
-    }
-}
-
 /// Minimum number of bytes that a line counts against the log limit, so that a guest can't write a million empty lines.
 const MIN_LOG_BYTES: usize = 16;
 
@@ -303,31 +249,38 @@ impl types::Host for HostState {}
 impl log::Host for HostState {
     fn write(&mut self, level: log::Level, message: String) -> Result<()> {
         self.count_hostcall()?;
-        let (word, cost) = (word(level), message.len().max(MIN_LOG_BYTES));
+        let cost = message.len().max(MIN_LOG_BYTES);
+        let message = clean(&message);
+        if matches!(level, log::Level::Error) {
+            self.last_error = Some(message.clone());
+        }
+        let hook = &self.hook;
+        let is_quiet = self.listener.is_some();
         let Some(left) = self.log_bytes_left.checked_sub(cost) else {
             if self.log_bytes_left > 0 {
                 self.log_bytes_left = 0;
-                self.log.push(LogLine {
+                if !is_quiet {
+                    warn!(%hook, "The hook exceeded its log limit (hooks.max_log_bytes); the rest is dropped");
+                }
+                self.keep(LogLine {
                     level: "warn".to_owned(),
                     message:
                         "The hook exceeded its log limit (hooks.max_log_bytes); the rest is dropped."
                             .to_owned(),
                 });
-                warn!(hook = %self.hook, "The hook exceeded its log limit (hooks.max_log_bytes); the rest is dropped");
             }
             return Ok(());
         };
         self.log_bytes_left = left;
-        let message = clean(&message);
-        let hook = &self.hook;
         match level {
+            _ if is_quiet => {}
             log::Level::Debug => debug!(%hook, "{message}"),
             log::Level::Info => info!(%hook, "{message}"),
             log::Level::Warn => warn!(%hook, "{message}"),
             log::Level::Error => error!(%hook, "{message}"),
         }
-        self.log.push(LogLine {
-            level: word.to_owned(),
+        self.keep(LogLine {
+            level: word(level).to_owned(),
             message,
         });
         Ok(())

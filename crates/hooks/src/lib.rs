@@ -4,7 +4,7 @@
 //! - `engine` holds the process's only engine, its clock, and the limits on concurrent work.
 //! - `plugin` admits a component and keeps it ready. `compiler` compiles it in a process of its own, whose code is
 //!   `child`; `compiled` keeps the result on disk. `call` runs one function under all limits. `host` has the host
-//!   functions; `verdicts` answers whether signatures hold.
+//!   functions, `limits` what a call may take; `verdicts` answers whether signatures hold.
 //! - `binary` reads names from a WebAssembly file without compiling it. `contract` compares the types of a component
 //!   with the contract, `proportion` refuses components that are costly to compile, and `pack` makes a component from a
 //!   core module.
@@ -27,6 +27,7 @@ mod contract;
 mod convert;
 mod engine;
 mod host;
+mod limits;
 mod pack;
 mod plugin;
 mod proportion;
@@ -41,6 +42,7 @@ pub use compiled::Compiled;
 pub use compiler::COMPILED_AT_ONCE;
 pub use config::HooksConfig;
 pub use engine::Engine;
+pub use host::Listener;
 pub use pack::{World, pack};
 pub use plugin::{Cost, Description, Plugin};
 pub use verdicts::VerdictSource;

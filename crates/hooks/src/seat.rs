@@ -50,6 +50,7 @@ impl<'a> Seat<'a> {
                 },
                 rejections: Vec::new(),
                 failure: refuses.cloned(),
+                backtrace: Vec::new(),
                 tags_added: Vec::new(),
                 tags_removed: Vec::new(),
                 warnings: Vec::new(),
@@ -207,6 +208,7 @@ impl<'a> Seat<'a> {
             Ok(answer) => Some(answer),
             Err(failure) => {
                 self.fail(function, &failure.to_string());
+                self.decision.backtrace = failure.frames();
                 None
             }
         }

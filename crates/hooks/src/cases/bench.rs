@@ -31,6 +31,9 @@ pub struct Bench {
 pub struct Measured {
     /// Verdict of the first run.
     pub verdict: HookVerdict,
+    /// Cause of the failure, if the first run failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// Number of runs.
     pub runs: u64,
     /// Runs per second, of all threads together.
@@ -130,6 +133,7 @@ impl Bench {
         let seconds = since.elapsed().as_secs_f64();
         Measured {
             verdict: self.first.verdict,
+            failure: self.first.failure.clone(),
             runs: runs.len() as u64,
             runs_per_second: runs.len() as f64 / seconds,
             microseconds: Percentiles::of(&mut runs),

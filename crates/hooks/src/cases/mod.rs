@@ -205,6 +205,10 @@ pub fn check_case(engine: &Arc<Engine>, plugin: &Arc<Plugin>, case: &Case) -> Re
                 said => says.push(format!("{name}: {said}")),
             }
         }
+        let frames = decision.as_ref().map(|decision| &decision.backtrace);
+        if let Some(frames) = frames.filter(|frames| !frames.is_empty()) {
+            says.push(format!("it was in {}", frames.join(", called by ")));
+        }
     }
     Ok(Checked {
         differences,

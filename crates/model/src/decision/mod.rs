@@ -194,9 +194,12 @@ pub struct Decision {
     /// Reasons for a refusal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejections: Vec<Rejection>,
-    /// Cause of a failure: the limit and its value, or the trap.
+    /// Cause of a failure: the limit and its value, or the trap with the message of a panic or an uncaught exception.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Functions of the plugin that were running when it trapped, innermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backtrace: Vec<String>,
     /// Tags that the tagger added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags_added: Vec<String>,

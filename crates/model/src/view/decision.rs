@@ -42,6 +42,10 @@ pub struct DecisionView {
     /// The failure, if the hook failed.
     #[schema(example = json!(null))]
     pub failure: Option<String>,
+    /// Functions of the plugin that were running when it trapped, innermost first.
+    #[serde(default)]
+    #[schema(example = json!([]))]
+    pub backtrace: Vec<String>,
     /// Tags that the hook added.
     #[schema(example = json!([]))]
     pub tags_added: Vec<String>,
@@ -82,6 +86,7 @@ impl From<Decision> for DecisionView {
             verdict: decision.verdict,
             rejections: decision.rejections,
             failure: decision.failure,
+            backtrace: decision.backtrace,
             tags_added: decision.tags_added,
             tags_removed: decision.tags_removed,
             warnings: decision.warnings,
