@@ -12,6 +12,7 @@ use sigpersist_hooks::{Engine, Plugin};
 use sigpersist_model::error::Result;
 use sigpersist_model::plugin::Operation;
 
+use super::author_log::AuthorLog;
 use super::load;
 use crate::cli::output::{Output, joined};
 use crate::cli::progress::progress;
@@ -40,7 +41,12 @@ pub(in crate::cli) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn run(self, engine: &Arc<Engine>, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(
+        self,
+        engine: &Arc<Engine>,
+        log: &AuthorLog,
+        output: &Output,
+    ) -> anyhow::Result<()> {
         let plugin = load(engine, &self.file)?;
         let samples: Vec<(String, Sample)> = match &self.cases {
             Some(directory) => read_cases(directory)?
@@ -54,8 +60,11 @@ impl Bench {
         let mut results = Vec::with_capacity(samples.len());
         for (name, sample) in samples {
             bar.set_message(name.clone());
-            let measured = cases::Bench::new(engine, &plugin, &sample)
-                .map(|bench| bench.run(Duration::from_secs(self.seconds), threads));
+            // The first run tells its log; the others would tell the same, very many times.
+            log.begin(&name);
+            let bench = cases::Bench::new(engine, &plugin, &sample);
+            log.mute();
+            let measured = bench.map(|bench| bench.run(Duration::from_secs(self.seconds), threads));
             results.push((name, measured));
             bar.inc(1);
         }
@@ -110,17 +119,22 @@ fn report(results: &[(String, Result<Measured>)]) -> String {
     let mut notes = String::new();
     for (name, measured) in results {
         match measured {
-            Ok(measured) => table.row([
-                name.clone(),
-                measured.verdict.as_str().to_owned(),
-                measured.runs.to_string(),
-                measured.microseconds.p50.to_string(),
-                measured.microseconds.p99.to_string(),
-                measured.microseconds.max.to_string(),
-                measured.fuel.to_string(),
-                measured.memory_bytes.div_ceil(1024).to_string(),
-                format!("{:.0}", measured.runs_per_second),
-            ]),
+            Ok(measured) => {
+                if let Some(failure) = &measured.failure {
+                    notes.push_str(&format!("\n{name} failed: {failure}"));
+                }
+                table.row([
+                    name.clone(),
+                    measured.verdict.as_str().to_owned(),
+                    measured.runs.to_string(),
+                    measured.microseconds.p50.to_string(),
+                    measured.microseconds.p99.to_string(),
+                    measured.microseconds.max.to_string(),
+                    measured.fuel.to_string(),
+                    measured.memory_bytes.div_ceil(1024).to_string(),
+                    format!("{:.0}", measured.runs_per_second),
+                ]);
+            }
             Err(error) => notes.push_str(&format!("\n{name} was not measured: {error}")),
         }
     }

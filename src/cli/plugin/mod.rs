@@ -1,5 +1,6 @@
 //! `sigpersist plugin`: commands on a component file, and commands on uploaded plugins.
 
+mod author_log;
 mod bench;
 mod delete;
 mod download;
@@ -17,11 +18,16 @@ use clap::Subcommand;
 
 pub(super) use show::short;
 
+use author_log::AuthorLog;
+
 use super::door::Door;
 use super::output::Output;
 use crate::config::Config;
 use sigpersist_hooks as hooks;
-use sigpersist_hooks::Engine;
+use sigpersist_hooks::{Engine, HooksConfig};
+
+/// Least time limit for compiling a component that its author tries: ten minutes.
+const AUTHORS_COMPILE_TIMEOUT_MS: u64 = 600_000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Plugin {
@@ -73,11 +79,20 @@ pub(super) enum Offline {
 
 impl Offline {
     pub(super) fn run(self, config: &Config, output: &Output) -> anyhow::Result<()> {
-        let engine = Arc::new(Engine::new(&config.hooks)?);
+        let log = AuthorLog::new();
+        let hooks = HooksConfig {
+            // Only the author waits. On a busy machine, that may take long.
+            compile_timeout_ms: config
+                .hooks
+                .compile_timeout_ms
+                .max(AUTHORS_COMPILE_TIMEOUT_MS),
+            ..config.hooks.clone()
+        };
+        let engine = Arc::new(Engine::new(&hooks)?.telling(log.listener()));
         match self {
             Self::Inspect(command) => command.run(&config.hooks, &engine, output),
-            Self::Test(command) => command.run(&engine, output),
-            Self::Bench(command) => command.run(&engine, output),
+            Self::Test(command) => command.run(&engine, &log, output),
+            Self::Bench(command) => command.run(&engine, &log, output),
             Self::Pack(command) => command.run(&engine, output),
         }
     }

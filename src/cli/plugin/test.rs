@@ -9,8 +9,9 @@ use clap::Args;
 use serde_json::{Value, json};
 use sigpersist_hooks::Engine;
 use sigpersist_hooks::cases::{Case, Checked, check_case, read_cases};
-use sigpersist_model::error::Result;
+use sigpersist_model::error::Error;
 
+use super::author_log::AuthorLog;
 use super::load;
 use crate::cli::output::Output;
 
@@ -23,29 +24,33 @@ pub(in crate::cli) struct Test {
 }
 
 impl Test {
-    pub(super) fn run(self, engine: &Arc<Engine>, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(
+        self,
+        engine: &Arc<Engine>,
+        log: &AuthorLog,
+        output: &Output,
+    ) -> anyhow::Result<()> {
         let plugin = load(engine, &self.file)?;
         let cases = read_cases(&self.cases)?;
-        let results: Vec<_> = cases
-            .iter()
-            .map(|case| (case, check_case(engine, &plugin, case)))
-            .collect();
+        let mut results = Vec::with_capacity(cases.len());
+        for case in &cases {
+            log.begin(&case.name);
+            let result = check_case(engine, &plugin, case);
+            if !output.is_json() {
+                output.line(&told(case, &result)?)?;
+            }
+            results.push((case, result));
+        }
         let failed = results.iter().filter(|(_, result)| !passed(result)).count();
-        let mut text = String::new();
-        for (case, result) in &results {
-            tell(&mut text, case, result)?;
-        }
         let all = cases.len();
-        if failed == 0 {
-            write!(text, "{}", counted(all, "case passed.", "cases passed."))?;
+        let text = if failed == 0 {
+            counted(all, "case passed.", "cases passed.")
         } else {
-            write!(
-                text,
-                "{} of {}",
-                failed,
+            format!(
+                "{failed} of {}",
                 counted(all, "case failed.", "cases failed.")
-            )?;
-        }
+            )
+        };
         output.result(
             &text,
             &json!({
@@ -65,32 +70,31 @@ fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-fn passed(result: &Result<Checked>) -> bool {
+fn passed(result: &Result<Checked, Error>) -> bool {
     matches!(result, Ok(checked) if checked.differences.is_empty())
 }
 
-fn tell(text: &mut String, case: &Case, result: &Result<Checked>) -> std::fmt::Result {
-    if passed(result) {
-        return writeln!(text, "ok {}", case.name);
-    }
-    writeln!(text, "FAILED {}", case.name)?;
+fn told(case: &Case, result: &Result<Checked, Error>) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
     match result {
-        Err(error) => writeln!(text, "    it can't be run: {error}"),
+        Ok(checked) if checked.differences.is_empty() => write!(text, "ok {}", case.name)?,
+        Err(error) => write!(text, "FAILED {}\n    it can't be run: {error}", case.name)?,
         Ok(checked) => {
+            write!(text, "FAILED {}", case.name)?;
             for difference in &checked.differences {
-                writeln!(text, "    {}", difference.path)?;
-                writeln!(text, "      - expected {}", difference.expected)?;
-                writeln!(text, "      + got      {}", difference.got)?;
+                write!(text, "\n    {}", difference.path)?;
+                write!(text, "\n      - expected {}", difference.expected)?;
+                write!(text, "\n      + got      {}", difference.got)?;
             }
             for said in &checked.says {
-                writeln!(text, "    the plugin says: {said}")?;
+                write!(text, "\n    the plugin says: {said}")?;
             }
-            Ok(())
         }
     }
+    Ok(text)
 }
 
-fn facts(case: &Case, result: &Result<Checked>) -> Value {
+fn facts(case: &Case, result: &Result<Checked, Error>) -> Value {
     let mut facts = json!({ "name": case.name, "passed": passed(result) });
     match result {
         Err(error) => facts["error"] = json!(error.to_string()),
