@@ -98,11 +98,18 @@ fn compile(bounds: Bounds) -> anyhow::Result<()> {
     match engine.precompile_component(&component) {
         Ok(code) => answer(CODE, &code),
         Err(error) if error.is::<OutOfMemory>() => answer(NO_MEMORY, &[]),
-        Err(error) => answer(
-            REFUSAL,
-            format!("The file is not valid WebAssembly: {error:#}.").as_bytes(),
-        ),
+        Err(error) => answer(REFUSAL, invalid(&format!("{error:#}")).as_bytes()),
     }
+}
+
+/// The refusal of a component that wasmtime does not compile.
+fn invalid(error: &str) -> String {
+    if error.contains("component model async") {
+        return format!(
+            "The component has asynchronous functions, which hooks can't have ({error}). Build it with `--sync` of componentize-qjs, or `--backend-qjs-disable-async` of jco."
+        );
+    }
+    format!("The file is not valid WebAssembly: {error}.")
 }
 
 fn answer(kind: u8, content: &[u8]) -> anyhow::Result<()> {

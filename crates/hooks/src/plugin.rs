@@ -27,6 +27,9 @@ const IMPORTS: [&str; 8] = [
 const VERDICTS: &str = "verdicts";
 const PREVIOUS_VERDICTS: &str = "previous-verdicts";
 
+/// Ways to build a component without WASI.
+const WITHOUT_WASI: &str = " Build it without WASI: with `--stub-wasi` of componentize-qjs or componentize-py, `--backend qjs --backend-qjs-stub-wasi` of jco, all of `disableFeatures` of componentize-js, or the target wasm32-unknown-unknown of Rust.";
+
 /// Start of every component: the magic number of WebAssembly, then the version and layer of components.
 const COMPONENT_PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
 const CORE_MODULE_PREAMBLE: &[u8] = b"\0asm\x01\0\0\0";
@@ -89,8 +92,13 @@ impl Plugin {
                     }
                 }
                 _ => {
+                    let advice = if name.starts_with("wasi:") {
+                        WITHOUT_WASI
+                    } else {
+                        ""
+                    };
                     return Err(Error::refused(format!(
-                        "The component imports `{name}`, which hooks can't use. They may import {} of {PACKAGE}, version {}, but no WASI.",
+                        "The component imports `{name}`, which hooks can't use. They may import {} of {PACKAGE}, version {}, but no WASI.{advice}",
                         IMPORTS.join(", "),
                         versions()
                     )));
