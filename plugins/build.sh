@@ -85,7 +85,7 @@ rust() { # NAME FILE
 }
 
 c() { # NAME FILE
-  local compiler folder
+  local compiler folder exports
   [ -n "$sigpersist" ] || missing "Plugins in C need sigpersist, to make components: cargo build --release."
   if [ -n "${SIGPERSIST_WASM_CC:-}" ]; then
     compiler=$SIGPERSIST_WASM_CC
@@ -95,8 +95,11 @@ c() { # NAME FILE
     compiler="$(environment c/requirements.txt)/bin/python -m ziglang cc -target wasm32-freestanding" || exit $?
   fi
   folder=$(work "$1")
+  # The exports are those that the plugin has functions for.
+  exports=$(grep -ohE '^bool exports_sigpersist_hooks_(tagger|save_validator|delete_validator)' "$1"/*.c |
+    sed 's/.*_hooks_/HOOK_/' | tr '[:lower:]' '[:upper:]' | sed 's/^/-D/')
   $compiler -std=c11 -Os -Wall -Wextra -Werror -nostdlib -fno-builtin -Ic/include -Ic -Wl,--no-entry -Wl,--strip-debug \
-    -Wl,-z,stack-size=65536 "$1"/*.c "$1"/bindings/*.[co] c/*.c -o "$folder/core.wasm"
+    -Wl,-z,stack-size=65536 $exports "$1"/*.c c/*.c c/bindings/hook.c -o "$folder/core.wasm"
   "$sigpersist" plugin pack "$folder/core.wasm" -o "$2" >&2
 }
 
@@ -110,14 +113,15 @@ javascript() { # NAME FILE
       missing "The packages of plugins/$1/package-lock.json can't be installed from npm: see $folder/npm.log."
     touch "$folder/complete"
   fi
-  "$folder/node_modules/.bin/componentize-qjs" --wit "$(wit "$1")" --js "$1/plugin.js" --stub-wasi --sync --opt-size \
+  cp "$1/plugin.js" js/sigpersist.js "$folder/"
+  "$folder/node_modules/.bin/componentize-qjs" --wit "$(wit "$1")" --js "$folder/plugin.js" --stub-wasi --sync --opt-size \
     -o "$2" >&2
 }
 
 python() { # NAME FILE
   local tools
   tools=$(environment "$1/requirements.txt") || exit $?
-  "$tools/bin/componentize-py" -d "$(wit "$1")" -w hook componentize -p "$1" --stub-wasi -o "$2" plugin >&2
+  "$tools/bin/componentize-py" -d "$(wit "$1")" -w hook componentize -p "$1" -p python --stub-wasi -o "$2" plugin >&2
 }
 
 for name in "$@"; do

@@ -3,6 +3,7 @@
 import json
 
 from componentize_py_types import Err
+from sigpersist_plugin import reported
 from wit_world import exports
 from wit_world.exports.lifecycle import Description, Issue
 from wit_world.imports import cms, config, verdicts
@@ -12,6 +13,7 @@ LISTS = ("allow", "deny")
 PASSED = "passed"
 
 
+@reported
 class Lifecycle(exports.Lifecycle):
     def describe(self):
         return Description("Allows and denies issuers of the signers' certificates")
@@ -20,6 +22,7 @@ class Lifecycle(exports.Lifecycle):
         return read(json)[1]
 
 
+@reported
 class SaveValidator(exports.SaveValidator):
     def validate_save(self, context, draft):
         (allow, deny, passed), _ = read(config.json())

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bindings/retention.h"
+#include "bindings/hook.h"
 #include "json.h"
+#include "stop.h"
 
-typedef retention_string_t string;
+typedef hook_string_t string;
 typedef exports_sigpersist_hooks_lifecycle_list_issue_t issues;
 typedef exports_sigpersist_hooks_delete_validator_list_rejection_t rejections;
 
@@ -26,7 +27,7 @@ static string text(const char *const parts[]) {
   string result = {NULL, 0};
   for (int i = 0; parts[i]; i++) result.len += strlen(parts[i]);
   uint8_t *to = result.ptr = malloc(result.len);
-  if (!to) abort();
+  if (!to) stop("out of memory");
   for (int i = 0; parts[i]; i++) {
     memcpy(to, parts[i], strlen(parts[i]));
     to += strlen(parts[i]);
@@ -37,7 +38,7 @@ static string text(const char *const parts[]) {
 
 static const char *terminated(const void *bytes, size_t size) {
   char *copy = malloc(size + 1);
-  if (!copy) abort();
+  if (!copy) stop("out of memory");
   memcpy(copy, bytes, size);
   copy[size] = 0;
   return copy;
@@ -45,7 +46,7 @@ static const char *terminated(const void *bytes, size_t size) {
 
 static const char *decimal(uint64_t number) {
   char *digits = malloc(21);
-  if (!digits) abort();
+  if (!digits) stop("out of memory");
   char *at = digits + 20;
   *at = 0;
   do *--at = (char)('0' + number % 10);
@@ -66,14 +67,14 @@ static bool natural(const void *bytes, size_t size, uint64_t max, uint64_t *numb
 
 static void add_issue(issues *list, string field, const char *message) {
   list->ptr = realloc(list->ptr, (list->len + 1) * sizeof *list->ptr);
-  if (!list->ptr) abort();
+  if (!list->ptr) stop("out of memory");
   list->ptr[list->len++] = (exports_sigpersist_hooks_lifecycle_issue_t){field, TEXT(message)};
 }
 
 // As in a JSON pointer (RFC 6901).
 static const char *escaped(const char *name, size_t size) {
   char *result = malloc(2 * size + 1), *to = result;
-  if (!result) abort();
+  if (!result) stop("out of memory");
   for (size_t i = 0; i < size; i++) {
     if (name[i] == '~' || name[i] == '/') {
       *to++ = '~';
@@ -123,7 +124,7 @@ static bool holds(const struct settings *settings, const string *tag) {
 
 static void reject(rejections *list, const char *code, string message) {
   list->ptr = realloc(list->ptr, (list->len + 1) * sizeof *list->ptr);
-  if (!list->ptr) abort();
+  if (!list->ptr) stop("out of memory");
   list->ptr[list->len++] = (exports_sigpersist_hooks_delete_validator_rejection_t){
       .code = TEXT(code), .message = message, .field = {true, TEXT("/thread")}};
 }
@@ -146,7 +147,7 @@ bool exports_sigpersist_hooks_delete_validator_validate_delete(
   sigpersist_hooks_config_json(&json);
   struct settings settings = read_settings(&json, &found);
   // The server gives no settings that were not accepted.
-  if (found.len) abort();
+  if (found.len) stop("the server gave settings that were not accepted");
 
   *refused = (rejections){NULL, 0};
   for (size_t i = 0; i < stored->tags.len; i++) {

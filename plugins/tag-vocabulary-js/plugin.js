@@ -1,6 +1,7 @@
 // Refuses versions with tags that are not in a vocabulary of regular expressions, or that lack a required tag.
 
 import config from "sigpersist:hooks/config@1.1.0";
+import { reported } from "./sigpersist.js";
 
 const SETTINGS = ["allowed", "required"];
 
@@ -43,7 +44,7 @@ function read(json) {
   return { allowed, required, issues };
 }
 
-export const lifecycle = {
+export const lifecycle = reported({
   describe() {
     return { summary: "Refuses tags that are not in the vocabulary, and versions that lack a required one" };
   },
@@ -51,9 +52,9 @@ export const lifecycle = {
   validateConfig(json) {
     return read(json).issues;
   },
-};
+});
 
-export const saveValidator = {
+export const saveValidator = reported({
   validateSave(context, draft) {
     const { allowed, required } = read(config.json());
     const refuse = (code, message) => ({ code, message, field: "/tags" });
@@ -68,4 +69,4 @@ export const saveValidator = {
     if (rejections.length) throw rejections;
     return { warnings: [], annotations: [] };
   },
-};
+});

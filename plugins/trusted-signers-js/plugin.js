@@ -3,6 +3,7 @@
 import cms from "sigpersist:hooks/cms@1.1.0";
 import config from "sigpersist:hooks/config@1.1.0";
 import verdicts from "sigpersist:hooks/verdicts@1.1.0";
+import { reported } from "./sigpersist.js";
 
 const SETTINGS = ["least", "countersigners"];
 const HOLDS = {
@@ -59,7 +60,7 @@ function label({ certificate }) {
   return common?.value ?? certificate?.subject.rfc4514 ?? "without a certificate";
 }
 
-export const lifecycle = {
+export const lifecycle = reported({
   describe() {
     return { summary: "Refuses signers whose signatures do not hold by the certificates that the tenant trusts" };
   },
@@ -67,9 +68,9 @@ export const lifecycle = {
   validateConfig(json) {
     return read(json).issues;
   },
-};
+});
 
-export const saveValidator = {
+export const saveValidator = reported({
   validateSave(context, draft) {
     const settings = read(config.json());
     // Some servers judge what nobody signed, others refuse to.
@@ -86,4 +87,4 @@ export const saveValidator = {
     if (rejections.length) throw rejections;
     return { warnings: [], annotations: [] };
   },
-};
+});

@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bindings/trusted_signers.h"
+#include "bindings/hook.h"
 #include "json.h"
+#include "stop.h"
 
-typedef trusted_signers_string_t string;
+typedef hook_string_t string;
 typedef exports_sigpersist_hooks_lifecycle_list_issue_t issues;
 typedef exports_sigpersist_hooks_save_validator_list_rejection_t rejections;
 typedef sigpersist_hooks_verdicts_option_certificate_t certificate;
@@ -23,7 +24,7 @@ static string text(const string parts[]) {
   string result = {NULL, 0};
   for (int i = 0; parts[i].ptr; i++) result.len += parts[i].len;
   uint8_t *to = result.ptr = malloc(result.len);
-  if (!to) abort();
+  if (!to) stop("out of memory");
   for (int i = 0; parts[i].ptr; i++) {
     memcpy(to, parts[i].ptr, parts[i].len);
     to += parts[i].len;
@@ -38,14 +39,14 @@ static bool is(const string *text, const char *expected) { return json_is((const
 
 static void add_issue(issues *list, string field, const char *message) {
   list->ptr = realloc(list->ptr, (list->len + 1) * sizeof *list->ptr);
-  if (!list->ptr) abort();
+  if (!list->ptr) stop("out of memory");
   list->ptr[list->len++] = (exports_sigpersist_hooks_lifecycle_issue_t){field, TEXT(literal(message))};
 }
 
 // As in a JSON pointer (RFC 6901).
 static string pointer(const char *name, size_t size) {
   uint8_t *result = malloc(2 * size + 1), *to = result;
-  if (!result) abort();
+  if (!result) stop("out of memory");
   *to++ = '/';
   for (size_t i = 0; i < size; i++) {
     if (name[i] == '~' || name[i] == '/') *to++ = '~';
@@ -79,7 +80,7 @@ static struct settings read_settings(const string *json, issues *found) {
 
 static void reject(rejections *list, const char *code, string message) {
   list->ptr = realloc(list->ptr, (list->len + 1) * sizeof *list->ptr);
-  if (!list->ptr) abort();
+  if (!list->ptr) stop("out of memory");
   list->ptr[list->len++] = (exports_sigpersist_hooks_save_validator_rejection_t){
       .code = TEXT(literal(code)), .message = message, .field = {true, TEXT(literal("/cms"))}};
 }
@@ -142,7 +143,7 @@ bool exports_sigpersist_hooks_save_validator_validate_save(
   sigpersist_hooks_config_json(&json);
   struct settings settings = read_settings(&json, &found);
   // The server gives no settings that were not accepted.
-  if (found.len) abort();
+  if (found.len) stop("the server gave settings that were not accepted");
 
   *refused = (rejections){NULL, 0};
   sigpersist_hooks_cms_inspection_t read;

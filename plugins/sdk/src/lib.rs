@@ -52,6 +52,7 @@
 mod arena;
 #[doc(hidden)]
 pub mod bindings;
+mod panics;
 mod records;
 mod requests;
 mod settings;
@@ -125,7 +126,7 @@ pub fn log(level: Level, message: &str) {
 }
 
 /// Makes a component of a plugin. Exports the functions of the named traits, and installs the [`Arena`] as the
-/// allocator.
+/// allocator. If the plugin panics, its author reads the message and the place in the failure of the hook.
 ///
 /// ```ignore
 /// sigpersist_plugin::plugin!(MyPlugin: Tagger, SaveValidator, DeleteValidator);
