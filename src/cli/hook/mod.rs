@@ -3,6 +3,7 @@
 mod backtest;
 mod change;
 mod evaluate;
+mod logs;
 mod set;
 mod show;
 
@@ -26,6 +27,8 @@ pub(super) enum Hook {
     List(show::List),
     /// Show a hook.
     Show(show::Show),
+    /// Show what a hook said: the lines that it logged, why it rejected, and why it failed.
+    Logs(logs::Logs),
     /// Remove a hook; its past decisions stay on record.
     Delete(change::Delete),
     /// Roll a hook back to an earlier binding.
@@ -47,6 +50,7 @@ impl Hook {
             Self::Set(command) => command.run(door, output),
             Self::List(command) => command.run(door, output),
             Self::Show(command) => command.run(door, output),
+            Self::Logs(command) => command.run(door, output),
             Self::Delete(command) => command.run(door, output),
             Self::Rollback(command) => command.run(door, output),
             Self::Release(command) => command.run(door, output),
