@@ -24,6 +24,8 @@ mod compiled;
 mod compiler;
 mod config;
 mod contract;
+#[cfg(test)]
+mod contract_page;
 mod convert;
 mod engine;
 mod host;

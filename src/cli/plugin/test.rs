@@ -8,7 +8,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use sigpersist_hooks::Engine;
-use sigpersist_hooks::cases::{Case, Checked, check_case, read_cases};
+use sigpersist_hooks::cases::{Case, Checked, check_case, read_cases, schema};
 use sigpersist_model::error::Error;
 
 use super::author_log::AuthorLog;
@@ -18,9 +18,14 @@ use crate::cli::output::Output;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Test {
     /// The component.
-    file: PathBuf,
+    #[arg(required_unless_present = "schema")]
+    file: Option<PathBuf>,
     /// Directory of the cases: JSON files with `input` and `expected`, and the signatures that they name beside them.
-    cases: PathBuf,
+    #[arg(required_unless_present = "schema")]
+    cases: Option<PathBuf>,
+    /// Print the JSON Schema of a case, and run nothing.
+    #[arg(long, conflicts_with = "file")]
+    schema: bool,
 }
 
 impl Test {
@@ -30,8 +35,12 @@ impl Test {
         log: &AuthorLog,
         output: &Output,
     ) -> anyhow::Result<()> {
-        let plugin = load(engine, &self.file)?;
-        let cases = read_cases(&self.cases)?;
+        let (Some(file), Some(cases)) = (&self.file, &self.cases) else {
+            let schema = schema();
+            return output.result(&serde_json::to_string_pretty(&schema)?, &schema);
+        };
+        let plugin = load(engine, file)?;
+        let cases = read_cases(cases)?;
         let mut results = Vec::with_capacity(cases.len());
         for case in &cases {
             log.begin(&case.name);

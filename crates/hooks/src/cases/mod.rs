@@ -2,6 +2,7 @@
 
 mod bench;
 mod sample;
+mod schema;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::{Bound, Chain, Engine, Guest, Plugin};
 
 pub use bench::{Bench, Measured, Percentiles};
 pub use sample::{Prepared, Sample};
+pub use schema::schema;
 
 /// Maximum number of cases in one upload.
 const MAX_CASES: usize = 200;
