@@ -67,6 +67,8 @@ fn words_and_exit_codes_are_those_of_the_servers_machine() {
         &["hook", "list", "acme"],
         &["hook", "show", "acme", "accepts"],
         &["hook", "release", "acme", "accepts"],
+        &["hook", "logs", "acme", "accepts"],
+        &["hook", "logs", "acme", "none"],
         &["policy", "show", "acme"],
         &["decision", "list", "acme"],
         &["decision", "show", "acme", &decision],

@@ -31,7 +31,7 @@ const SILENT: [&str; 5] = [
 ];
 
 /// Commands that work on the machine of the server only.
-const OF_MACHINE: [&str; 11] = [
+const OF_MACHINE: [&str; 12] = [
     "audit seal",
     "inspect",
     "master-key rotate",
@@ -39,6 +39,7 @@ const OF_MACHINE: [&str; 11] = [
     "migrate",
     "plugin bench",
     "plugin inspect",
+    "plugin new",
     "plugin pack",
     "plugin test",
     "proof verify",
@@ -263,6 +264,8 @@ fn every_command_is_told(by_server: bool) {
     told.by("plugin show", &["signer-tags"]);
     let downloaded = path("downloaded.wasm");
     told.by("plugin download", &["signer-tags", "--output", &downloaded]);
+    let new = path("new");
+    told.by("plugin new", &["new", "--lang", "rust", "--output", &new]);
     told.by("plugin inspect", &[&signer_tags]);
     told.by("plugin test", &[&signer_tags, &cases]);
     told.by("plugin bench", &[&signer_tags, "--seconds", "1"]);
@@ -338,6 +341,7 @@ fn every_command_is_told(by_server: bool) {
     told.by("hook evaluate", &["acme", &path("input.json")]);
     told.by("hook backtest", &["acme", "--hook", "tags"]);
     let decisions = told.by("decision list", &["acme"]);
+    told.by("hook logs", &["acme", "tags"]);
     let decision = decisions["decisions"][0]["id"].to_string();
     let decision = decision.trim_matches('"');
     told.by("decision show", &["acme", decision]);

@@ -5,6 +5,7 @@ mod bench;
 mod delete;
 mod download;
 mod inspect;
+mod new;
 mod pack;
 mod show;
 mod test;
@@ -67,6 +68,8 @@ impl Stored {
 /// Subcommands that need neither a server nor a database.
 #[derive(Debug, Subcommand)]
 pub(super) enum Offline {
+    /// Make a folder for a new plugin, which builds, tests and runs its cases with one command each.
+    New(new::New),
     /// Inspect a component: its exports and imports, and whether a server would admit it.
     Inspect(inspect::Inspect),
     /// Run a plugin's test cases, and show where results differ from the expected ones.
@@ -79,6 +82,10 @@ pub(super) enum Offline {
 
 impl Offline {
     pub(super) fn run(self, config: &Config, output: &Output) -> anyhow::Result<()> {
+        // It needs no engine.
+        if let Self::New(command) = self {
+            return command.run(output);
+        }
         let log = AuthorLog::new();
         let hooks = HooksConfig {
             // Only the author waits. On a busy machine, that may take long.
@@ -90,6 +97,7 @@ impl Offline {
         };
         let engine = Arc::new(Engine::new(&hooks)?.telling(log.listener()));
         match self {
+            Self::New(command) => command.run(output),
             Self::Inspect(command) => command.run(&config.hooks, &engine, output),
             Self::Test(command) => command.run(&engine, &log, output),
             Self::Bench(command) => command.run(&engine, &log, output),
