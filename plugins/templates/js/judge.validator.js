@@ -18,6 +18,6 @@ export function check(settings) {
 export function judge(settings, draft) {
   const { min_chars } = { ...DEFAULTS, ...settings };
   if ([...(draft.comment ?? "")].length >= min_chars) return [];
-  const message = `Say in ${min_chars} characters or more what this version changes.`;
+  const message = `Say what this version changes, in ${min_chars} or more characters.`;
   return [{ code: "no-comment", message, field: "/version_comment" }];
 }

@@ -18,5 +18,5 @@ def judge(settings, draft):
     min_chars = {**DEFAULTS, **settings}["min_chars"]
     if len(draft.comment or "") >= min_chars:
         return []
-    message = f"Say in {min_chars} characters or more what this version changes."
+    message = f"Say what this version changes, in {min_chars} or more characters."
     return [("no-comment", message, "/version_comment")]

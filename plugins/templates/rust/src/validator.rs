@@ -26,7 +26,7 @@ impl SaveValidator for Hook {
         let comment = save.draft.comment.as_deref().unwrap_or_default();
         if comment.chars().count() < self.min_chars {
             let message = format!(
-                "Say in {} characters or more what this version changes.",
+                "Say what this version changes, in {} or more characters.",
                 self.min_chars
             );
             return Err(vec![
