@@ -20,7 +20,7 @@ mod support;
 
 use std::path::Path;
 
-use load::{CONNECTIONS, saves_per_second};
+use load::{CONNECTIONS, saves_of_many_per_second, saves_per_second};
 use support::{SIGNATURE, Server, command, folder, median, new_tenant, setting};
 
 /// The tags that `signer-tags` derives; the client sends them if there is no hook.
@@ -111,6 +111,7 @@ fn main() {
     let server = Server::start(&data_dir, &[]);
 
     let mut sql = Vec::new();
+    let mut many = Vec::new();
     let mut figures = CONTESTANTS.each_ref().map(|_| Vec::new());
     for round in 0..rounds {
         println!("round {} of {rounds} …", round + 1);
@@ -122,6 +123,14 @@ fn main() {
                 ("tags", SQL_TAGS),
             ],
             CONNECTIONS,
+            seconds,
+        ));
+        let name = format!("many-{round}");
+        many.push(saves_of_many_per_second(
+            &server.address,
+            &tokens[0],
+            &name,
+            TAGS,
             seconds,
         ));
         for ((contestant, token), figures) in CONTESTANTS.iter().zip(&tokens).zip(&mut figures) {
@@ -144,6 +153,7 @@ fn main() {
     println!("pgbench, a plain statement    {sql:6.0} a second");
     for (what, figure) in [
         ("saves without a hook         ", plain),
+        ("the same, 50 in each request ", median(many)),
         ("saves with one hook          ", one),
         ("saves with five hooks        ", five),
         ("saves with signer-tags       ", tags),

@@ -41,24 +41,19 @@ struct Shared {
     answers: RefCell<Vec<Answer>>,
 }
 
-/// A request, split around its number.
+/// A request, split where its number is.
 struct Prepared {
     address: String,
-    before: Vec<u8>,
-    after: Option<Vec<u8>>,
+    parts: Vec<Vec<u8>>,
     numbers: RefCell<Numbers>,
 }
 
 impl Prepared {
     fn new(target: Target) -> Self {
-        let (before, after) = match target.request.split_once(NUMBER) {
-            Some((before, after)) => (before, Some(after.as_bytes().to_vec())),
-            None => (target.request.as_str(), None),
-        };
+        let parts = target.request.split(NUMBER);
         Self {
             address: target.address,
-            before: before.as_bytes().to_vec(),
-            after,
+            parts: parts.map(|part| part.as_bytes().to_vec()).collect(),
             numbers: RefCell::new(target.numbers),
         }
     }
@@ -71,8 +66,13 @@ impl Prepared {
 
     fn write_into(&self, request: &mut Vec<u8>, random: &mut u64) {
         request.clear();
-        request.extend_from_slice(&self.before);
-        let Some(after) = &self.after else { return };
+        let [before, after @ ..] = self.parts.as_slice() else {
+            return;
+        };
+        request.extend_from_slice(before);
+        if after.is_empty() {
+            return;
+        }
         let number = match &mut *self.numbers.borrow_mut() {
             Numbers::From(next) => {
                 *next += 1;
@@ -86,8 +86,10 @@ impl Prepared {
                 *random % *bound
             }
         };
-        write!(request, "{number:010}").unwrap();
-        request.extend_from_slice(after);
+        for part in after {
+            write!(request, "{number:010}").unwrap();
+            request.extend_from_slice(part);
+        }
     }
 }
 
