@@ -20,7 +20,7 @@ mod support;
 
 use std::path::Path;
 
-use load::{CONNECTIONS, saves_of_many_per_second, saves_per_second};
+use load::{CONNECTIONS, requests_per_second, saves_per_second};
 use support::{SIGNATURE, Server, command, folder, median, new_tenant, setting};
 
 /// The tags that `signer-tags` derives; the client sends them if there is no hook.
@@ -30,6 +30,9 @@ const SQL_TAGS: &str = "{iin:123456789011,bin:123456789021,signer:АХМЕТОВ
 /// A hook that reads the whole signature and derives two tags, in addition to the client's one.
 const SMALL: &str = "bench/extism/guests/typed/typed.wasm";
 const ONE_TAG: &str = r#","tags":["iin:123456789011"]"#;
+
+/// Signatures of a request that saves many.
+const MANY: usize = 50;
 
 /// A contestant: its name, the tags that the client sends, and its hooks.
 struct Contestant {
@@ -126,13 +129,10 @@ fn main() {
             seconds,
         ));
         let name = format!("many-{round}");
-        many.push(saves_of_many_per_second(
-            &server.address,
-            &tokens[0],
-            &name,
-            TAGS,
-            seconds,
-        ));
+        let token = std::slice::from_ref(&tokens[0]);
+        let json = |number: &str| many_drafts(&format!("{name}-{number}"));
+        let rate = requests_per_second("/signatures", json, &server.address, token, seconds);
+        many.push(rate * MANY as f64);
         for ((contestant, token), figures) in CONTESTANTS.iter().zip(&tokens).zip(&mut figures) {
             let name = format!("{}-{round}", contestant.name);
             figures.push(saves_per_second(
@@ -164,4 +164,16 @@ fn main() {
             figure / plain
         );
     }
+}
+
+/// A request that saves many signatures, each of a document of its own.
+fn many_drafts(name: &str) -> String {
+    let cms = SIGNATURE.trim();
+    let drafts = (0..MANY).map(|place| {
+        format!(
+            r#"{{"document":"{name}-{place}","thread":"bench","version":0,"cms":"{cms}"{TAGS}}}"#
+        )
+    });
+    let drafts: Vec<_> = drafts.collect();
+    format!(r#"{{"signatures":[{}]}}"#, drafts.join(","))
 }

@@ -24,39 +24,6 @@ pub(crate) fn saves_per_second(
     saves_of_per_second(SIGNATURE, address, tokens, name, tags, seconds)
 }
 
-/// Signatures of a request that saves many.
-pub(crate) const MANY: usize = 50;
-
-/// Like [`saves_per_second`] for one tenant, with [`MANY`] signatures in each request.
-pub(crate) fn saves_of_many_per_second(
-    address: &str,
-    token: &str,
-    name: &str,
-    tags: &str,
-    seconds: u64,
-) -> f64 {
-    let cms = SIGNATURE.trim();
-    let drafts = (0..MANY).map(|place| {
-        format!(
-            r#"{{"document":"{name}-{NUMBER}-{place}","thread":"bench","version":0,"cms":"{cms}"{tags}}}"#
-        )
-    });
-    let drafts: Vec<_> = drafts.collect();
-    let json = format!(r#"{{"signatures":[{}]}}"#, drafts.join(","));
-    let load = Load {
-        targets: vec![Target {
-            address: address.to_owned(),
-            request: request("POST", "/signatures", token, &json),
-            numbers: Numbers::From(0),
-        }],
-        connections: CONNECTIONS,
-        pace: Pace::Closed,
-        seconds: seconds as f64,
-        hangs_up: false,
-    };
-    load.run().all_succeeded().successes_per_second() * MANY as f64
-}
-
 /// Like [`saves_per_second`], with another signature.
 pub(crate) fn saves_of_per_second(
     cms: &str,
@@ -67,12 +34,26 @@ pub(crate) fn saves_of_per_second(
     seconds: u64,
 ) -> f64 {
     let cms = cms.trim();
-    let json = format!(
-        r#"{{"document":"{name}-{NUMBER}","thread":"bench","version":0,"cms":"{cms}"{tags}}}"#
-    );
+    let json = |number: &str| {
+        format!(
+            r#"{{"document":"{name}-{number}","thread":"bench","version":0,"cms":"{cms}"{tags}}}"#
+        )
+    };
+    requests_per_second("/signature", json, address, tokens, seconds)
+}
+
+/// The rate of posts of a body that is made of a number.
+pub(crate) fn requests_per_second(
+    path: &str,
+    json: impl Fn(&str) -> String,
+    address: &str,
+    tokens: &[String],
+    seconds: u64,
+) -> f64 {
+    let json = json(NUMBER);
     let targets = tokens.iter().map(|token| Target {
         address: address.to_owned(),
-        request: request("POST", "/signature", token, &json),
+        request: request("POST", path, token, &json),
         numbers: Numbers::From(0),
     });
     let load = Load {

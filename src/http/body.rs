@@ -66,8 +66,13 @@ impl Body {
         self.declared_bytes
     }
 
-    /// Reads the whole body, of at most `max_bytes`. Undeclared bytes are added to `held` as they come.
-    pub(super) async fn read(&mut self, max_bytes: usize, held: &Held) -> Result<Bytes> {
+    /// Reads the whole body, of at most `max_bytes`. Undeclared bytes are added to `held` as they come, so many times.
+    pub(super) async fn read(
+        &mut self,
+        max_bytes: usize,
+        copies: usize,
+        held: &Held,
+    ) -> Result<Bytes> {
         self.check_declared(max_bytes)?;
         let timeout_ms = self.timeout_ms;
         let too_large = Error::PayloadTooLarge {
@@ -84,12 +89,12 @@ impl Body {
                 }
                 if bytes > whole.capacity() {
                     let more = bytes.saturating_mul(2).min(self.max_bytes);
-                    held.grow_to(more)?;
+                    held.grow_to(more.saturating_mul(copies))?;
                     whole.reserve(more - whole.len());
                 }
                 whole.extend_from_slice(&part);
             }
-            held.set(whole.len());
+            held.set(whole.len().saturating_mul(copies));
             Ok(whole.freeze())
         };
         timeout(Duration::from_millis(timeout_ms), reading)

@@ -154,6 +154,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::UnsupportedMediaType(_) | Error::UnsupportedContentEncoding => {
             StatusCode::UNSUPPORTED_MEDIA_TYPE
         }
+        Error::EarlierFailed => StatusCode::FAILED_DEPENDENCY,
         Error::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
         Error::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
         Error::UnsupportedTransferEncoding => StatusCode::NOT_IMPLEMENTED,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use sigpersist_model::attachments::Attachments;
 use sigpersist_model::error::{Error, Result};
@@ -27,13 +27,6 @@ use crate::signatures::{self, Saved};
 pub(super) const MAX_MANY: usize = 100;
 /// The most threads of one request that are saved at a time: as many as one statement creates.
 const AT_ONCE: usize = 16;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ManyForm<'a> {
-    #[serde(borrow)]
-    signatures: Vec<&'a RawValue>,
-}
 
 #[derive(Serialize, ToSchema)]
 struct ManyContent {
@@ -79,7 +72,8 @@ impl OutcomeContent {
 /// `error` say so. Those of one thread are saved in their order, and threads beside each other. Each counts as a request. If you
 /// lose the answer, send all of them again.
 ///
-/// If one of them is not as described here, the request is refused as a whole, and nothing is saved.
+/// After one that is not saved, later ones of its thread are not tried (424 `earlier_failed`). If one of them is not as described
+/// here, or is too large, the request is refused as a whole, and nothing is saved.
 #[utoipa::path(
     post,
     path = "/signatures",
@@ -94,38 +88,41 @@ pub(super) fn save(call: Call) -> Waiting {
         call.context.tenant()?;
         let call = Arc::new(call);
         let under_way = call.app.meters.begin(&call.context.caller)?;
-        let reading = Arc::clone(&call);
-        let drafts = blocking::run(under_way, move || read_drafts(&reading)).await??;
-        let under_way = call.app.meters.begin(&call.context.caller)?;
-        let (mut outcomes, mut threads) = (Vec::new(), Vec::<Vec<(usize, Sent)>>::new());
+        let (permits, reading) = (call.permits().await?, Arc::clone(&call));
+        let drafts = blocking::run(permits, move || read_drafts(&reading)).await??;
+        let mut threads: Vec<Vec<(usize, Sent)>> = Vec::new();
         let mut known: HashMap<ThreadKey, usize> = HashMap::new();
         for (place, sent) in drafts.into_iter().enumerate() {
-            match sent {
-                Ok(sent) => {
-                    let next = threads.len();
-                    let thread = *known.entry(sent.draft.key.clone()).or_insert(next);
-                    match threads.get_mut(thread) {
-                        Some(thread) => thread.push((place, sent)),
-                        None => threads.push(vec![(place, sent)]),
-                    }
-                }
-                Err(error) => outcomes.push((place, Err(error))),
+            let next = threads.len();
+            let thread = *known.entry(sent.draft.key.clone()).or_insert(next);
+            match threads.get_mut(thread) {
+                Some(thread) => thread.push((place, sent)),
+                None => threads.push(vec![(place, sent)]),
             }
         }
         let saving = threads
             .into_iter()
             .map(|thread| save_in_order(&call, thread));
-        let mut saving = stream::iter(saving).buffer_unordered(AT_ONCE);
+        let mut saving = stream::iter(saving).buffer_unordered(at_once(&call));
+        let mut outcomes = Vec::new();
         while let Some(saved) = saving.next().await {
             outcomes.extend(saved);
         }
-        drop(under_way);
+        drop((saving, under_way));
         outcomes.sort_by_key(|(place, _)| *place);
         let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome);
         let results = outcomes.map(OutcomeContent::new).collect();
-        // What was done must be told, also over budget.
-        Reply::content(&ManyContent { results })
+        Ok(call.done(Reply::content(&ManyContent { results })?))
     })
+}
+
+/// The number of threads that are saved at a time: no more than the tenant may have requests.
+fn at_once(call: &Call) -> usize {
+    let quotas = call.app.meters.in_force(call.context.caller.quotas);
+    match usize::try_from(quotas.max_concurrent_requests) {
+        Ok(most @ 1..) => most.min(AT_ONCE),
+        _ => AT_ONCE,
+    }
 }
 
 /// A draft as it was sent.
@@ -134,63 +131,57 @@ struct Sent {
     attachments: Attachments,
 }
 
-/// The drafts of a request. One that is well formed and too large is refused by itself.
-fn read_drafts(call: &Call) -> Result<Vec<Result<Sent>>> {
+fn read_drafts(call: &Call) -> Result<Vec<Sent>> {
     let max_bytes = max_signature_bytes(call);
-    let read = |parameters: &Parameters<'_>| {
+    read_each(call, |parameters| {
         Ok(Sent {
             draft: draft(parameters, max_bytes)?,
             attachments: attachments(parameters)?,
         })
-    };
-    read_each(call, read)?
-        .into_iter()
-        .map(|read| match read {
-            Err(error) if !matches!(error, Error::PayloadTooLarge { .. }) => Err(error),
-            read => Ok(read),
-        })
-        .collect()
+    })
 }
 
-/// Reads each element of `signatures`. An error names its place.
-fn read_each<T>(
-    call: &Call,
-    read: impl Fn(&Parameters<'_>) -> Result<T>,
-) -> Result<Vec<Result<T>>> {
-    let each = |(place, object): (usize, &RawValue)| {
-        let object = call.part(object.get());
-        let read = call
-            .parameters_in(&object)
-            .and_then(|parameters| read(&parameters));
-        read.map_err(|error| match error {
-            Error::InvalidParameter { field, message } => Error::InvalidParameter {
-                field: format!("/signatures/{place}{field}"),
-                message,
-            },
-            other => other,
-        })
-    };
-    let form = read_form(call)?;
-    Ok(form.signatures.into_iter().enumerate().map(each).collect())
-}
-
-fn read_form(call: &Call) -> Result<ManyForm<'_>> {
-    let form: ManyForm<'_> = call.json()?;
-    if !(1..=MAX_MANY).contains(&form.signatures.len()) {
+/// Reads each element of `signatures`. An error names the place of the first that can't be read.
+fn read_each<T>(call: &Call, read: impl Fn(&Parameters<'_>) -> Result<T>) -> Result<Vec<T>> {
+    let known = [&parameter::SIGNATURES];
+    let parameters = call.parameters_of(&known)?;
+    let objects = parameters.objects(&parameter::SIGNATURES)?;
+    if !(1..=MAX_MANY).contains(&objects.len()) {
         let message = format!("`signatures` must have 1 to {MAX_MANY} elements.");
         return Err(Error::invalid("signatures", message));
     }
-    Ok(form)
+    let each = |(place, object): (usize, &RawValue)| {
+        let object = call.part(object.get());
+        let parameters = call.parameters_in(&object);
+        let read = parameters.and_then(|parameters| read(&parameters));
+        read.map_err(|error| {
+            let (field, message) = match error {
+                Error::InvalidParameter { field, message } => (field, message),
+                // The body as a whole is JSON.
+                error @ Error::MalformedJson(_) => (String::new(), error.to_string()),
+                other => return other,
+            };
+            let field = format!("/signatures/{place}{field}");
+            Error::InvalidParameter { field, message }
+        })
+    };
+    objects.into_iter().enumerate().map(each).collect()
 }
 
-/// Saves the drafts of one thread, one after another.
+/// Saves the drafts of one thread, one after another. After one that was not saved, none is tried: the next could take its place,
+/// since `version` 1 may mean a first version.
 async fn save_in_order(
     call: &Arc<Call>,
     thread: Vec<(usize, Sent)>,
 ) -> Vec<(usize, Result<(StatusCode, SignatureContent)>)> {
     let mut outcomes = Vec::with_capacity(thread.len());
+    let mut has_failed = false;
     for (place, sent) in thread {
-        let saved = save_one(call, sent, place == 0).await;
+        let saved = match has_failed {
+            true => Err(Error::EarlierFailed),
+            false => save_one(call, sent, place == 0).await,
+        };
+        has_failed = saved.is_err();
         outcomes.push((place, saved));
     }
     outcomes
@@ -205,6 +196,8 @@ async fn save_one(
         call.app.meters.pace(&call.context.caller)?;
     }
     let (permits, chain) = call.permits_to_save().await?;
+    // The key may have been revoked, or the tenant suspended, since the request began.
+    call.check_again().await?;
     let call = Arc::clone(call);
     let work = move || {
         let Sent { draft, attachments } = sent;
@@ -221,7 +214,8 @@ async fn save_one(
 
 /// Reads up to 100 signatures: of each the current version, or an earlier one.
 ///
-/// Each is read as by `GET /signature`; its `status` is 404 if it does not exist.
+/// Each is read as by `GET /signature`; its `status` is 404 if it does not exist. Together they may have as many bytes as a page of
+/// a list.
 #[utoipa::path(
     post,
     path = "/signatures/get",
@@ -237,7 +231,8 @@ pub(super) fn get(call: Call) -> Result<Reply> {
         let version = parameters.integer(&parameter::VERSION)?;
         Ok((thread_key(parameters)?, version))
     };
-    let names: Vec<_> = read_each(&call, name)?.into_iter().collect::<Result<_>>()?;
+    let names = read_each(&call, name)?;
+    let most = call.app.config.http.max_list_bytes;
     let (mut bytes, mut results) = (0_usize, Vec::with_capacity(names.len()));
     for (place, (key, version)) in names.into_iter().enumerate() {
         let read = || {
@@ -249,8 +244,14 @@ pub(super) fn get(call: Call) -> Result<Reply> {
         let signature = read();
         if let Ok(signature) = &signature {
             let body = signature.body.as_ref();
-            bytes += body.map_or(0, |body| read_and_shown(body.bytes.len()));
-            call.reserve(bytes)?;
+            bytes = bytes.saturating_add(body.map_or(0, |body| body.bytes.len()));
+            if bytes > most {
+                let message = format!(
+                    "The signatures have more than {most} bytes together: ask for fewer at once."
+                );
+                return Err(Error::invalid("signatures", message));
+            }
+            call.reserve(read_and_shown(bytes))?;
         }
         let outcome = signature.map(|signature| (StatusCode::OK, signature.into()));
         results.push(OutcomeContent::new(outcome));

@@ -47,8 +47,12 @@ pub(super) fn read<'a>(
             }
             continue;
         };
-        let value = value(name, field)?;
-        mention(&mut given, name, value)?;
+        // A browser sends this for a choice of files that was left empty.
+        let may_be_none = field.file_name() == Some("");
+        match value(name, field)? {
+            Given::File(file) if may_be_none && file.is_empty() => {}
+            value => mention(&mut given, name, value)?,
+        }
     }
     if unknown > 0 {
         // A part without a name would go unnoticed otherwise.

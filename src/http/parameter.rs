@@ -6,6 +6,7 @@ use sigpersist_model::attachments::MAX_CERTIFICATES_BYTES;
 use sigpersist_model::signature::{MAX_COMMENT_CHARS, MAX_LABEL_CHARS, MAX_TAGS, MAX_VERSION};
 use sigpersist_model::webhook::MAX_TYPES;
 
+use super::many::MAX_MANY;
 use super::openapi::certificate;
 
 /// An example signature, as clients send it.
@@ -162,6 +163,8 @@ parameters! {
         "The number of entries that it had later; that of the last checkpoint if it is left out", json!("8200");
     WAIT = "wait", Integer { min: 0, max: super::events::MAX_WAIT_S, default: Some(0) },
         "Number of seconds to wait for an event, if there is none yet", json!(20);
+    SIGNATURES = "signatures", Other(|| json!({ "type": "array", "items": { "type": "object" }, "minItems": 1, "maxItems": MAX_MANY })),
+        "The signatures", json!([]);
     TYPES = "types", Other(|| json!({ "type": "array", "items": { "$ref": "#/components/schemas/EventTypes" }, "maxItems": MAX_TYPES })),
         "The types of events to tell; a type that ends with a dot stands for all that begin so. All if it is left out",
         json!(["version.saved", "signature."]);

@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use serde_json::value::RawValue;
 use sigpersist_model::attachments::Sent;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::number::{from_json, whole};
@@ -49,13 +50,14 @@ impl<'a> Parameters<'a> {
     ) -> Result<Self> {
         let mut names = Names::new(known);
         let mut given = read_query(query, &mut names)?;
-        if is_of_kind(headers, multipart::MEDIA_TYPE) {
+        let takes_file = known.iter().any(|one| one.name == CMS.name);
+        if body.is_empty() {
+            // Some clients declare a kind of body whether they have one or not.
+        } else if is_of_kind(headers, multipart::MEDIA_TYPE) {
             given.extend(multipart::read(body, headers, &mut names)?);
-        } else if is_file(headers)
-            && let Some(cms) = names.find(CMS.name)
-        {
-            given.push((cms, Given::File(body.clone())));
-        } else if !body.is_empty() {
+        } else if takes_file && is_file(headers) {
+            given.push((CMS.name, Given::File(body.clone())));
+        } else {
             check_content_type(headers)?;
             given.extend(read_json(body, &mut names)?);
         }
@@ -85,6 +87,19 @@ impl<'a> Parameters<'a> {
         let name = parameter.name;
         self.text(parameter)?
             .ok_or_else(|| Error::invalid(name, format!("`{name}` is required.")))
+    }
+
+    /// The objects of a list that is given once, in JSON.
+    pub(super) fn objects(&self, parameter: &Parameter) -> Result<Vec<&'a RawValue>> {
+        let name = parameter.name;
+        let mut mentions = self.mentions(name);
+        if let (Some(Given::Json(value)), None) = (mentions.next(), mentions.next())
+            && let Ok(objects) = serde_json::from_str(value.get())
+        {
+            return Ok(objects);
+        }
+        let message = format!("`{name}` must be given once, as an array of objects.");
+        Err(Error::invalid(name, message))
     }
 
     /// An optional label.

@@ -24,6 +24,17 @@ enum Comparison {
     Weak,
 }
 
+/// Whether `If-None-Match` names this tag, which is not that of a version.
+pub(super) fn has_copy(headers: &HeaderMap, tag: &str) -> bool {
+    let values = headers.get_all(IF_NONE_MATCH).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    let mut elements = values.flat_map(|value| value.split(',')).map(str::trim);
+    elements.any(|element| {
+        let element = element.strip_prefix("W/").unwrap_or(element);
+        element == "*" || element.trim_matches('"') == tag
+    })
+}
+
 fn versions(
     headers: &HeaderMap,
     name: &HeaderName,

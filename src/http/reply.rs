@@ -128,7 +128,7 @@ impl Reply {
     /// # Errors
     ///
     /// [`Error::RangeNotSatisfiable`] for a range that begins beyond the end.
-    pub(super) fn part(kind: &str, bytes: Bytes, tag: u32, headers: &HeaderMap) -> Result<Self> {
+    pub(super) fn part(kind: &str, bytes: Bytes, tag: &str, headers: &HeaderMap) -> Result<Self> {
         let size = bytes.len();
         let (from, to) = asked(size as u64, &format!("\"{tag}\""), headers)?;
         let within = |place| usize::try_from(place).unwrap_or(size);

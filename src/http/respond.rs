@@ -27,6 +27,7 @@ use super::error::{error_response, told};
 use super::form::read_form;
 use super::head::Fault;
 use super::multipart;
+use super::parameter::Parameter;
 use super::parameters::{Parameters, is_of_kind};
 use super::places::Connection;
 use super::reply::{Reply, Response};
@@ -158,11 +159,12 @@ impl Call {
     /// The parameters of query and body; only the route's own are allowed.
     pub(super) fn parameters(&self) -> Result<Parameters<'_>> {
         let known = [self.route.required, self.route.optional].concat();
-        if is_of_kind(&self.headers, multipart::MEDIA_TYPE) {
-            // Its parts are copied.
-            self.reserve(self.body.len().saturating_mul(2))?;
-        }
         Parameters::read(&self.query, &self.headers, &self.body, &known)
+    }
+
+    /// Parameters of query and body that are not in the table of routes.
+    pub(super) fn parameters_of(&self, known: &[&'static Parameter]) -> Result<Parameters<'_>> {
+        Parameters::read(&self.query, &self.headers, &self.body, known)
     }
 
     /// The parameters of an object that is a part of the body.
@@ -174,6 +176,17 @@ impl Call {
     /// A part of the body.
     pub(super) fn part(&self, of_body: &str) -> Bytes {
         self.body.slice_ref(of_body.as_bytes())
+    }
+
+    /// An answer of a handler that waits, to a change that was made: it is given also over budget.
+    pub(super) fn done(&self, reply: Reply) -> Reply {
+        self.held.set(reply.bytes_of_body());
+        reply.holding(Arc::clone(&self.held))
+    }
+
+    /// Waits for what any request of the tenant waits for.
+    pub(super) async fn permits(&self) -> Result<Permits> {
+        Ok(permits(&self.server, Waits::No, &self.context).await?.0)
     }
 
     /// Waits for what a save of the tenant waits for.
@@ -372,9 +385,14 @@ async fn read(
         route.body.check_kind(headers)?;
     }
     let patience_ms = config.http.queue_timeout_ms;
-    let declared = body.declared_bytes();
+    // Parts of forms are copied when they are read.
+    let copies = match is_of_kind(headers, multipart::MEDIA_TYPE) {
+        true => 2,
+        false => 1,
+    };
+    let declared = body.declared_bytes().saturating_mul(copies);
     let held = server.budget.take(holder, declared, patience_ms).await?;
-    Ok((body.read(max_bytes, &held).await?, held))
+    Ok((body.read(max_bytes, copies, &held).await?, held))
 }
 
 /// The permits of a request: those that its kind of work shares, the chain's, and its own.

@@ -103,7 +103,11 @@ impl Server {
             checks: FairSemaphore::with_part("checks", CHECKS_AT_ONCE, 1, patience_ms),
             budget: Budget::new(&config.http),
             openapi: OnceLock::new(),
-            origins: Origins::new(&config.http.cors_origins),
+            // The watch port relies on being out of the reach of strangers, and pages would bring them there.
+            origins: match side {
+                Side::Port => Origins::new(&config.http.cors_origins),
+                Side::WatchPort | Side::CommandLine(_) => Origins::default(),
+            },
             app,
             side,
         }

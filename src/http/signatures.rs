@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, Serializer};
 use sigpersist_model::attachments::{Attachments, Sent};
+use sigpersist_model::digest::to_hex;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::{
     Draft, Encoding, ListFilter, Position, Signature, SignatureBody, SignatureId, ThreadKey,
@@ -17,10 +18,10 @@ use sigpersist_verify::Report;
 use utoipa::ToSchema;
 
 use super::logged::{AwaitsLog, Evidence, patience};
-use super::openapi::{Binary, Location, Time, VersionTag};
+use super::openapi::{Binary, Location, SignatureTag, Time, VersionTag};
 use super::parameter::{self, Parameter};
 use super::parameters::Parameters;
-use super::preconditions::preconditions;
+use super::preconditions::{has_copy, preconditions};
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::representation::{extension, file_asked};
 use super::respond::Call;
@@ -161,13 +162,19 @@ impl OneContent {
                 (Binary = "text/xml"),
                 (Binary = "application/octet-stream"),
             ),
-            headers(("etag" = VersionTag)),
+            headers(("etag" = SignatureTag)),
         ),
         (
             status = 206,
             description = "The part of the file that `Range` names",
-            content((Binary = "application/pkcs7-signature"), (Binary = "application/xml")),
-            headers(("etag" = VersionTag)),
+            content(
+                (Binary = "application/pkcs7-signature"),
+                (Binary = "application/pkcs7-mime"),
+                (Binary = "application/xml"),
+                (Binary = "text/xml"),
+                (Binary = "application/octet-stream"),
+            ),
+            headers(("etag" = SignatureTag)),
         ),
         (status = 304, description = "You have this version already"),
         (status = 404, description = "signature_not_found"),
@@ -185,11 +192,6 @@ pub(super) fn get(call: Call) -> Result<Reply> {
             current_version: signature.version,
         });
     }
-    if !preconditions.none_match_holds(signature.version) {
-        return Ok(Reply::not_modified()
-            .with_etag(signature.version)
-            .varying_by_accept());
-    }
     // Reserves memory now, so that a request that cannot be answered now holds none.
     let bytes = signature.body.as_ref().map_or(0, |body| body.bytes.len());
     call.reserve(read_and_shown(bytes))?;
@@ -198,9 +200,19 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     if let Some(body) = &signature.body
         && let Some((kind, file)) = file_asked(&call.headers, body)?
     {
-        let name = file_name(&signature, kind);
-        let reply = Reply::part(kind, file, signature.version, &call.headers)?;
-        return Ok(reply.named(&name).varying_by_accept());
+        // A thread of the same name may be saved anew, and JSON has the version alone as its tag.
+        let tag = format!("{}-{}", signature.version, to_hex(&body.sha256));
+        let reply = if has_copy(&call.headers, &tag) {
+            Reply::not_modified().with_etag(tag)
+        } else {
+            Reply::part(kind, file, &tag, &call.headers)?.named(&file_name(&signature, kind))
+        };
+        return Ok(reply.varying_by_accept());
+    }
+    if !preconditions.none_match_holds(signature.version) {
+        return Ok(Reply::not_modified()
+            .with_etag(signature.version)
+            .varying_by_accept());
     }
     let mut content = OneContent::new(&signature);
     if let Some(body) = signature.body.as_ref().filter(|_| verifies || inspects) {

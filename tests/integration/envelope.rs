@@ -19,7 +19,7 @@ fn unknown_paths_and_methods_answer_in_the_envelope() {
     }
     for (method, path, allowed) in [
         ("PUT", "/signature", "GET, HEAD, POST, DELETE"),
-        ("POST", "/signatures", "GET, HEAD"),
+        ("PUT", "/signatures", "GET, HEAD, POST"),
         ("DELETE", "/signature/versions", "GET, HEAD"),
         ("OPTIONS", "/signature", "GET, HEAD, POST, DELETE"),
         ("BREW", "/signature", "GET, HEAD, POST, DELETE"),

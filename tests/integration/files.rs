@@ -70,7 +70,8 @@ fn a_file_is_stored_as_its_base64_is_and_given_back_as_it_was() {
     }
     let head = acme.get_with("/signature?document=d&thread=t", &[P7S]);
     assert_eq!(head.header("content-type"), Some(P7S.1));
-    assert_eq!(head.header("etag"), Some("\"1\""));
+    let tag = head.header("etag").unwrap().to_owned();
+    assert!(tag.starts_with("\"1-") && tag.len() == 68, "{tag}");
     assert_eq!(head.header("vary"), Some("accept"));
     assert_eq!(
         head.header("content-disposition"),
@@ -82,7 +83,7 @@ fn a_file_is_stored_as_its_base64_is_and_given_back_as_it_was() {
     assert_eq!(json.header("vary"), Some("accept"));
     acme.get_with(
         "/signature?document=d&thread=t",
-        &[P7S, ("if-none-match", "\"1\"")],
+        &[P7S, ("if-none-match", &tag)],
     )
     .expect(304);
 }
@@ -155,14 +156,29 @@ fn parts_of_a_file_are_given_and_of_json_are_not() {
     .expect(201);
     let path = "/signature?document=d&thread=t";
     let size = der().len();
+    let tag = acme
+        .get_with(path, &[P7S])
+        .header("etag")
+        .unwrap()
+        .to_owned();
     let part = acme.get_with(path, &[P7S, ("range", "bytes=4-9")]);
     assert_eq!(part.status, 206);
     let range = format!("bytes 4-9/{size}");
     assert_eq!(part.header("content-range"), Some(&*range));
-    let rest = [P7S, ("range", "bytes=4-"), ("if-range", "\"1\"")];
+    let rest = [P7S, ("range", "bytes=4-"), ("if-range", &tag)];
     assert_eq!(acme.get_bytes(path, &rest), der()[4..]);
     let other = [P7S, ("range", "bytes=4-"), ("if-range", "\"2\"")];
     assert_eq!(acme.get_bytes(path, &other), der());
+    // Another file of the same name and version is another one.
+    acme.delete("d", "t").expect(200);
+    save(&acme, "document=d&thread=t", P7S.1, b"0other").expect(201);
+    let octets = ("accept", "application/octet-stream");
+    let rest = [octets, ("range", "bytes=4-"), ("if-range", &tag)];
+    assert_eq!(acme.get_bytes(path, &rest), b"0other");
+    let copy = [octets, ("if-none-match", &tag)];
+    assert_eq!(acme.get_bytes(path, &copy), b"0other");
+    acme.delete("d", "t").expect(200);
+    save(&acme, "document=d&thread=t", P7S.1, &der()).expect(201);
     let beyond = format!("bytes={size}-");
     acme.get_with(path, &[P7S, ("range", &beyond)])
         .expect_error(416, "range_not_satisfiable");
@@ -201,6 +217,18 @@ fn a_form_has_the_signature_and_the_signed_file() {
     };
     assert_eq!(examine("/verify", content), true);
     assert_eq!(examine("/verify", b"Another contract."), false);
+    // A browser sends this for a choice of files that was left empty.
+    let empty: &[(&str, Option<&str>, &[u8])] = &[
+        ("cms", Some("a"), PEM.as_bytes()),
+        ("content", Some(""), b""),
+        ("certificates", Some(""), b""),
+    ];
+    let kind = [("content-type", FORM)];
+    let without = acme
+        .send("POST", "/verify", &kind, Some(form(empty)))
+        .expect(200);
+    let verdict = &without.json["content"]["inspection"]["signers"][0]["verdict"];
+    assert_eq!(verdict["sub_indication"], "SIGNED_DATA_NOT_FOUND");
     let kind = [("content-type", "application/pkcs7-signature")];
     acme.send("POST", "/inspect", &kind, Some(der()))
         .expect(200);
@@ -265,6 +293,25 @@ fn a_file_keeps_the_rules_that_json_has() {
         }
         refused.expect_error(400, code);
     }
+    // Some clients declare a kind of body that they do not send.
+    for kind in [
+        "application/xml",
+        FORM,
+        "application/octet-stream",
+        "text/plain",
+    ] {
+        let kind = [("content-type", kind)];
+        acme.send("GET", "/signature?document=d&thread=t", &kind, None)
+            .expect(200);
+        acme.send("GET", "/signatures", &kind, None).expect(200);
+    }
+    acme.send(
+        "POST",
+        "/signature/verify?document=d&thread=t",
+        &[("content-type", "application/octet-stream")],
+        Some(b"x".to_vec()),
+    )
+    .expect_error(415, "unsupported_media_type");
     save(&acme, query, "multipart/form-data", b"--b--").expect_error(400, "malformed_form");
     let many: Vec<(&str, Option<&str>, &[u8])> = vec![("tags", None, b"x"); MAX_TAGS * 8];
     save(&acme, query, FORM, &form(&many)).expect_error(400, "invalid_parameter");

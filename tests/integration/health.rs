@@ -160,10 +160,16 @@ pub(crate) fn free_address() -> String {
 fn those_who_watch_find_what_they_need_on_a_port_of_their_own_and_nothing_else() {
     let database = TestDatabase::new();
     let address = free_address();
-    let settings = [("SIGPERSIST_HTTP_WATCH_LISTEN", address.as_str())];
+    let settings = [
+        ("SIGPERSIST_HTTP_WATCH_LISTEN", address.as_str()),
+        ("SIGPERSIST_HTTP_CORS_ORIGINS", "*"),
+    ];
     let server = Program::serve_on(&database, &settings);
     let watcher = Client::new(&format!("http://{address}"), None);
-    watcher.get("/health/live").expect(200);
+    // Pages may use the API, but not this port.
+    let page = [("origin", "https://app.example.com")];
+    let live = watcher.get_with("/health/live", &page).expect(200);
+    assert_eq!(live.header("access-control-allow-origin"), None);
     eventually(|| watcher.get("/health/ready").status == 200);
     let metrics = String::from_utf8(watcher.get_bytes("/metrics", &[])).unwrap();
     for sample in [

@@ -83,7 +83,8 @@ export interface paths {
      *     `error` say so. Those of one thread are saved in their order, and threads beside each other. Each counts as a request. If you
      *     lose the answer, send all of them again.
      *
-     *     If one of them is not as described here, the request is refused as a whole, and nothing is saved.
+     *     After one that is not saved, later ones of its thread are not tried (424 `earlier_failed`). If one of them is not as described
+     *     here, or is too large, the request is refused as a whole, and nothing is saved.
      */
     post: operations["save_signatures"];
     delete?: never;
@@ -103,7 +104,8 @@ export interface paths {
     put?: never;
     /**
      * Reads up to 100 signatures: of each the current version, or an earlier one.
-     * @description Each is read as by `GET /signature`; its `status` is 404 if it does not exist.
+     * @description Each is read as by `GET /signature`; its `status` is 404 if it does not exist. Together they may have as many bytes as a page of
+     *     a list.
      */
     post: operations["get_signatures"];
     delete?: never;
@@ -453,6 +455,7 @@ export interface components {
       | "cases_failed"
       | "database_unavailable"
       | "decision_not_found"
+      | "earlier_failed"
       | "expired_token"
       | "export_not_found"
       | "hook_failed"
@@ -1180,6 +1183,8 @@ export interface components {
       rejections: components["schemas"]["Rejection"][];
       /** @description The failure, if the hook failed. */
       failure?: string | null;
+      /** @description Functions of the plugin that were running when it trapped, innermost first. */
+      backtrace?: string[];
       /** @description Tags that the hook added. */
       tags_added: string[];
       /** @description Tags that the hook removed. */
@@ -1679,7 +1684,10 @@ export interface operations {
         };
         content: {
           "application/pkcs7-signature": components["schemas"]["Binary"];
+          "application/pkcs7-mime": components["schemas"]["Binary"];
           "application/xml": components["schemas"]["Binary"];
+          "text/xml": components["schemas"]["Binary"];
+          "application/octet-stream": components["schemas"]["Binary"];
         };
       };
     };

@@ -193,6 +193,11 @@ pub enum Error {
         /// The cause, for the log.
         reason: String,
     },
+    /// An earlier version of the thread, in the same request, was not saved.
+    #[error(
+        "An earlier signature of this thread in the request was not saved, so this one was not tried. Send both again when you know why."
+    )]
+    EarlierFailed,
     /// A request of an operator or admin that cannot be fulfilled.
     #[error("{0}")]
     Refused(String),
@@ -485,6 +490,7 @@ impl Error {
             Self::SignatureNotAccepted(_) => "signature_not_accepted",
             Self::HookRejected(_) => "hook_rejected",
             Self::Refused(_) => "refused",
+            Self::EarlierFailed => "earlier_failed",
             Self::RateLimited | Self::TooManyWaiting { .. } => "rate_limited",
             Self::NotReady(_) => "not_ready",
             Self::Overloaded => "overloaded",

@@ -91,12 +91,13 @@ impl SignatureBody {
         }
     }
 
-    /// The bytes of the signature as a file: the DER or BER of CMS, without armour or base64, and XML as it is.
+    /// The bytes of the signature as a file: the DER or BER of CMS, without armour or base64, and anything else as it is.
     pub fn to_file(&self) -> Bytes {
         match self.as_sent().signed_bytes() {
-            // Nothing was decoded.
-            Cow::Borrowed(_) => self.bytes.clone(),
-            Cow::Owned(decoded) => decoded.into(),
+            Cow::Owned(decoded) if Body::Bytes(Cow::Borrowed(&decoded)).format() == Format::Cms => {
+                decoded.into()
+            }
+            _ => self.bytes.clone(),
         }
     }
 

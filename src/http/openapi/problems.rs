@@ -171,6 +171,7 @@ fn samples(config: &Config) -> Vec<Error> {
         Error::UnsupportedMediaType("application/json"),
         Error::UnsupportedContentEncoding,
         Error::UnsupportedTransferEncoding,
+        Error::EarlierFailed,
         Error::NotAcceptable(vec!["application/json", "application/xml"]),
         Error::RangeNotSatisfiable { size: 1_048_576 },
         Error::MalformedRequest("it has no `Host` header"),

@@ -58,6 +58,8 @@ text! {
     EventTypes: "^[a-z._]{1,64}$", "version.saved";
     /// The version, in quotes.
     VersionTag: "^\"[0-9]+\"$", "\"1\"";
+    /// The version, in quotes; of a file also the SHA-256 of the signature.
+    SignatureTag: "^\"[0-9]+(-[0-9a-f]{64})?\"$", "\"1\"";
     /// The number of the binding in force, in quotes.
     BindingTag: "^\"[0-9]+\"$", "\"1\"";
     /// The SHA-256 of the component, in quotes.

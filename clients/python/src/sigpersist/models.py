@@ -80,6 +80,7 @@ Code: TypeAlias = Literal[
     "cases_failed",
     "database_unavailable",
     "decision_not_found",
+    "earlier_failed",
     "expired_token",
     "export_not_found",
     "hook_failed",
@@ -526,6 +527,8 @@ class HookDecision(Model):
     """The message of the first rejection."""
     failure: str | None = None
     """The failure, if the hook failed."""
+    backtrace: list[str] | None = None
+    """Functions of the plugin that were running when it trapped, innermost first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
