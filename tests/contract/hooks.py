@@ -4,6 +4,8 @@ import schemathesis
 
 
 def as_bytes(context, value):
+    if value is None:
+        return b""
     return value if isinstance(value, bytes) else str(value).encode()
 
 
@@ -11,7 +13,7 @@ def as_text(context, response):
     return response.content.decode("latin-1")
 
 
-for media_type in ("application/wasm", "application/x-ndjson"):
+for media_type in ("application/wasm", "application/x-ndjson", "application/pkcs7-signature", "application/pkcs7-mime"):
     schemathesis.serializer(media_type)(as_bytes)
     schemathesis.deserializer(media_type)(as_text)
 

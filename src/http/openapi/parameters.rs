@@ -212,13 +212,12 @@ pub(super) fn bodies(route: &Route) -> Value {
     content
 }
 
-/// A file in a request.
+/// A file in a request. Its schema has no type, since it is no JSON (OpenAPI 3.1, section 4.8.14.4).
 fn binary(description: &str) -> Value {
     json!({
         "description": description,
-        "type": "string",
         "contentMediaType": "application/octet-stream",
-        "examples": ["0\u{80}"],
+        "examples": ["<Signature/>"],
     })
 }
 
