@@ -26,7 +26,7 @@ macro_rules! cases {
     ($kind:literal: $($name:literal),+) => {
         &[$((
             concat!("cases/", $name, ".json"),
-            of!(concat!("templates/cases/", $kind, "/", $name, ".json")),
+            of!(concat!("templates/shared/cases/", $kind, "/", $name, ".json")),
         )),+]
     };
 }
