@@ -59,14 +59,14 @@ class RealServer:
         command = [self.program, "--json", *arguments]
         return subprocess.run(command, env=self.environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
-    def new_key(self, scopes: tuple[str, ...] = SCOPES) -> TenantKey:
+    def new_key(self, scopes: tuple[str, ...] = SCOPES, **quotas: int) -> TenantKey:
         """Makes a tenant of its own, and returns its key."""
-        key_id, secret = self.new_secret()
+        key_id, secret = self.new_secret(**quotas)
         return TenantKey(key_id, secret, scopes=scopes)
 
-    def new_secret(self) -> tuple[str, str]:
+    def new_secret(self, **quotas: int) -> tuple[str, str]:
         name = f"t-{uuid.uuid4().hex[:12]}"
-        self.platform.request("POST", "/tenants", body={"slug": name})
+        self.platform.request("POST", "/tenants", body={"slug": name, "quotas": quotas})
         key = self.platform.request("POST", f"/tenants/{name}/keys", body={"algorithm": "HS256"})["key"]
         return key["kid"], key["secret"]
 

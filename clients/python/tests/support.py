@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,6 +17,8 @@ from sigpersist.testing import FakeServer
 DATA = Path(__file__).parents[3] / "tests" / "data"
 BY_AIGERIM = (DATA / "first.cms.b64").read_text().strip()
 BY_BOTH = (DATA / "countersigned.cms.b64").read_text().strip()
+DETACHED = base64.b64decode("".join((DATA / "detached.cms.pem").read_text().splitlines()[1:-1]))
+CONTENT = b"A contract between two people who do not exist.\n"
 
 
 @dataclass

@@ -6,9 +6,9 @@ import base64
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from support import BY_AIGERIM, BY_BOTH, Service, eventually
+from support import BY_AIGERIM, BY_BOTH, CONTENT, DETACHED, Service, eventually
 
-from sigpersist import Client, Signature, SigpersistError, VersionConflictDetails
+from sigpersist import Client, Draft, Saved, Signature, SigpersistError, VersionConflictDetails
 
 
 def settled(client: Client) -> int:
@@ -49,6 +49,86 @@ def test_bytes_are_sent_in_base64(client: Client) -> None:
     client.save("doc", "thread", base64.b64decode(BY_AIGERIM))
     assert client.get("doc", "thread").signature == BY_AIGERIM
     assert client.inspect(base64.b64decode(BY_AIGERIM)).format == "cms"
+
+
+@pytest.mark.parametrize(("signature", "content_type", "ending"), [
+    (base64.b64decode(BY_AIGERIM), "application/pkcs7-signature", "p7s"),
+    ("<a>ä</a>".encode(), "application/xml", "xml"),
+    (b"\x00neither", "application/octet-stream", "bin"),
+])  # fmt: skip
+def test_a_file_comes_back_as_it_was(client: Client, signature: bytes, content_type: str, ending: str) -> None:
+    client.save("../doc ä", "thread", signature)
+    client.save("../doc ä", "thread", "<two/>", 1)
+    file = client.get_file("../doc ä", "thread", 1)
+    assert (file.data, file.content_type, file.version) == (signature, content_type, 1)
+    assert file.filename == f".._doc ä-thread-1.{ending}"
+    assert client.get_file("../doc ä", "thread").data == b"<two/>"
+    anything = client.get_file("../doc ä", "thread", 1, content_types=["application/octet-stream"])
+    assert (anything.data, anything.filename[-4:]) == (signature, ".bin")
+    assert "data" not in repr(file)
+
+
+def test_a_file_of_another_type_is_not_acceptable(client: Client) -> None:
+    client.save("doc", "thread", BY_AIGERIM)
+    with pytest.raises(SigpersistError) as caught:
+        client.get_file("doc", "thread", content_types=["application/xml"])
+    assert (caught.value.code, caught.value.status) == ("not_acceptable", 406)
+    with pytest.raises(SigpersistError, match="signature_not_found"):
+        client.get_file("doc", "elsewhere")
+
+
+def test_the_content_of_a_detached_signature_is_bytes(client: Client) -> None:
+    client.save("doc", "thread", DETACHED, content=CONTENT)
+    assert client.get_file("doc", "thread").data == DETACHED
+    assert client.verify(DETACHED, content=CONTENT).sha256 == client.inspect(DETACHED).sha256
+
+
+def test_many_are_saved_each_with_its_own_outcome(client: Client) -> None:
+    drafts = [
+        Draft("doc", "many", base64.b64decode(BY_AIGERIM), tags=["t"]),
+        Draft("doc", "many", "two", 1, stage="s", version_created_by=7),
+        Draft("doc", "many", "three", 1),
+        Draft("other", "many", "one"),
+    ]
+    first, second, third, other = client.save_many(iter(drafts))
+    assert isinstance(first, Saved)
+    assert (first.is_new, first.signature.version, first.signature.tags) == (True, 1, ["t"])
+    assert first.signature.signature is None
+    assert isinstance(second, Saved)
+    assert (second.signature.version, second.signature.version_created_by) == (2, "7")
+    assert isinstance(third, SigpersistError)
+    assert (third.code, third.status, third.retry_after) == ("version_conflict", 409, None)
+    assert third.details == VersionConflictDetails(current_version=2)
+    assert "current version is 2" in third.message
+    assert isinstance(other, Saved)
+    again = client.save_many(drafts[:2])
+    assert [isinstance(one, Saved) and one.is_new for one in again] == [False, False]
+
+    found = client.get_many([("doc", "many", 1), ("doc", "many"), ("doc", "many", 3), ("no", "many")])
+    assert found[:2] == [client.get("doc", "many", 1), client.get("doc", "many")]
+    assert [isinstance(one, SigpersistError) and one.code for one in found[2:]] == ["signature_not_found"] * 2
+
+
+def test_more_than_a_request_may_have_are_sent_in_several(client: Client) -> None:
+    drafts = [Draft("doc", "long", f"<v{number}/>", number) for number in range(230)]
+    saved = client.save_many(drafts)
+    assert [isinstance(one, Saved) and one.signature.version for one in saved] == list(range(1, 231))
+    read = client.get_many(("doc", "long", number + 1) for number in range(230))
+    assert [isinstance(one, Signature) and one.signature for one in read] == [draft.cms for draft in drafts]
+    assert client.save_many([]) == []
+
+
+def test_one_that_is_wrong_is_named_by_its_place_among_all(client: Client) -> None:
+    drafts = [Draft(f"doc {number}", "thread", "x") for number in range(120)]
+    drafts[103] = Draft("doc 103", "thread", "")
+    with pytest.raises(SigpersistError) as caught:
+        client.save_many(drafts)
+    assert caught.value.code == "invalid_parameter"
+    assert getattr(caught.value.details, "field", None) == "/signatures/103/cms"
+    # Those of the request before are saved, and saving all again does no harm.
+    drafts[103] = Draft("doc 103", "thread", "x")
+    saved = client.save_many(drafts)
+    assert [isinstance(one, Saved) and one.is_new for one in saved] == [False] * 100 + [True] * 20
 
 
 @pytest.mark.parametrize("changed", [{"cms": "other"}, {"tags": ["t"]}, {"stage": "s"}, {"version_comment": "c"}])

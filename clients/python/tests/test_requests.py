@@ -13,7 +13,7 @@ import httpx
 import pytest
 from conftest import RealServer
 
-from sigpersist import AsyncClient, Client, SigpersistError, TenantKey, __version__
+from sigpersist import AsyncClient, Client, Draft, SigpersistError, TenantKey, __version__
 from sigpersist.testing import FakeServer
 
 
@@ -148,8 +148,29 @@ def test_one_text_is_no_list_of_texts() -> None:
     with Client("http://fake", "token", transport=FakeServer()) as client:
         with pytest.raises(TypeError, match="a list of texts"):
             client.save("doc", "thread", "x", tags="customer_1")
+        with pytest.raises(TypeError, match="a list of texts"):
+            Draft("doc", "thread", "x", tags="customer_1")
         with pytest.raises(TypeError):
             client.save("doc", "thread", "x", tag=["customer_1"])  # type: ignore[call-arg] # pyright: ignore
+
+
+def test_a_draft_does_not_show_its_signature() -> None:
+    shown = repr(Draft("doc", "thread", "a-signature", content=b"its-content"))
+    assert "doc" in shown
+    assert "a-signature" not in shown
+    assert "its-content" not in shown
+
+
+@pytest.mark.parametrize(("header", "name"), [
+    ('attachment; filename="doc-thread-1.p7s"', "doc-thread-1.p7s"),
+    ("attachment; filename=\"d__-t-1.p7s\"; filename*=UTF-8''d%20%C3%A4%2Dt%2D1%2Ep7s", "d ä-t-1.p7s"),
+    ("attachment; filename*=UTF-8''..%2F..%2Fetc%5Cpasswd", ".._.._etc_passwd"),
+])  # fmt: skip
+def test_the_name_of_a_file_has_no_folder(header: str, name: str) -> None:
+    headers = {"Content-Type": "application/pkcs7-signature", "Content-Disposition": header, "ETag": '"1"'}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, content=b"x"))
+    with Client("http://fake", "token", transport=transport) as client:
+        assert client.get_file("doc", "thread").filename == name
 
 
 def test_a_client_does_not_show_its_token() -> None:

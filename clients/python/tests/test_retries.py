@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ import httpx
 import pytest
 from conftest import RealServer
 
-from sigpersist import AsyncClient, Client, NoAnswerError, SigpersistError, models
+from sigpersist import AsyncClient, Client, Draft, NoAnswerError, Saved, SigpersistError, models
 from sigpersist.testing import FakeServer
 
 
@@ -181,6 +182,75 @@ def test_nothing_at_the_address_is_no_answer(slept: list[float]) -> None:
     with Client("http://127.0.0.1:1", "token", attempts=2) as client:
         with pytest.raises(NoAnswerError, match="ConnectError"):
             client.get("doc", "thread")
+
+
+def versions(outcomes: list[Saved | SigpersistError]) -> list[int | str]:
+    return [outcome.signature.version if isinstance(outcome, Saved) else outcome.code for outcome in outcomes]
+
+
+def sizes(fake: FakeServer) -> list[int]:
+    return [len(json.loads(request.content)["signatures"]) for request in fake.requests]
+
+
+def test_many_without_an_answer_are_sent_again_unchanged(client: Client, fake: FakeServer) -> None:
+    fake.lose_next_answer()
+    outcomes = client.save_many([Draft("a", "thread", "one"), Draft("b", "thread", "one")])
+    assert [isinstance(outcome, Saved) and outcome.is_new for outcome in outcomes] == [False, False]
+    assert len({request.content for request in fake.requests}) == 1
+
+
+def test_only_those_that_wait_are_sent_again(client: Client, fake: FakeServer, slept: list[float]) -> None:
+    fake.fail_next(429, "quota_exceeded", retry_after=3, document="b")
+    fake.fail_next(503, "overloaded", retry_after=7, document="c")
+    fake.fail_next(429, "quota_exceeded", retry_after=2, document="c")
+    fake.fail_next(429, "quota_exceeded", document="d")
+    fake.fail_next(422, "hook_rejected", details={"hook": "h", "reason": "r"}, document="e")
+    outcomes = client.save_many([Draft(document, "thread", "one") for document in "abcde"])
+    assert versions(outcomes) == [1, 1, 1, "quota_exceeded", "hook_rejected"]
+    assert isinstance(outcomes[4], SigpersistError)
+    assert outcomes[4].status == 422
+    assert (sizes(fake), slept) == ([5, 2, 1], [7, 2])
+
+
+def test_those_over_one_that_waits_are_sent_again_with_it(client: Client, fake: FakeServer) -> None:
+    fake.fail_next(429, "quota_exceeded", retry_after=1, document="a")
+    drafts = [Draft("a", "thread", f"v{over}", over) for over in range(3)]
+    drafts += [Draft("a", "other", "one"), Draft("a", "other", "late", 0)]
+    assert versions(client.save_many(drafts)) == [1, 2, 3, 1, "version_conflict"]
+    assert sizes(fake) == [5, 3]
+
+
+def test_what_waits_too_long_or_too_often_is_told(client: Client, fake: FakeServer, slept: list[float]) -> None:
+    for _ in range(6):
+        fake.fail_next(429, "quota_exceeded", retry_after=1, document="a")
+    fake.fail_next(429, "quota_exceeded", retry_after=31, document="b")
+    waiting, too_long = client.get_many([("a", "thread"), ("b", "thread")])
+    assert isinstance(waiting, SigpersistError)
+    assert isinstance(too_long, SigpersistError)
+    assert (waiting.code, waiting.retry_after, too_long.retry_after) == ("quota_exceeded", 1, 31)
+    assert (sizes(fake), slept) == ([2, 1, 1, 1, 1], [1, 1, 1, 1])
+
+
+def test_many_outcomes_of_something_else_are_an_error() -> None:
+    transport, seen = answering(httpx.Response(200, json={"content": {"results": [{"status": 201}]}}))
+    with Client("http://fake", "token", transport=transport) as client:
+        for number in (1, 2):
+            with pytest.raises(SigpersistError, match="unreadable_answer"):
+                client.save_many([Draft("a", "thread", "one")] * number)
+        with pytest.raises(SigpersistError, match="unreadable_answer"):
+            client.get_file("a", "thread")
+    assert len(seen) == 3
+
+
+def test_a_real_server_saves_many_as_fast_as_the_tenant_may(real: RealServer) -> None:
+    key = real.new_key(requests_per_second=5, request_burst=5)
+    drafts = [Draft(f"doc {number // 3}", "thread", f"v{number}", number % 3) for number in range(12)]
+    with Client(real.url, key) as client:
+        assert versions(client.save_many(drafts)) == [1, 2, 3] * 4
+        time.sleep(1)
+    with Client(real.url, key, attempts=1) as impatient:
+        waiting = [one for one in impatient.get_many([("doc 0", "thread")] * 12) if isinstance(one, SigpersistError)]
+    assert {(one.code, one.status, one.retry_after) for one in waiting} == {("quota_exceeded", 429, 1)}
 
 
 class Losing(httpx.HTTPTransport):

@@ -9,7 +9,7 @@ from sigpersist._async_events import AsyncEvents, AsyncFollowing
 from sigpersist._client import Client
 from sigpersist._errors import NoAnswerError, SigpersistError
 from sigpersist._events import Events, Following
-from sigpersist._requests import DecisionFilters, Inspected, Saved, SaveOptions, SignatureFilters
+from sigpersist._requests import DecisionFilters, Draft, Inspected, Saved, SaveOptions, SignatureFilters, StoredFile
 from sigpersist._tokens import AsyncToken, TenantKey, Token
 from sigpersist._version import __version__
 from sigpersist.models import (
@@ -32,6 +32,7 @@ __all__ = [
     "Client",
     "Decision",
     "DecisionFilters",
+    "Draft",
     "Event",
     "EventPage",
     "Events",
@@ -46,6 +47,7 @@ __all__ = [
     "SignatureFilters",
     "SignaturePage",
     "SigpersistError",
+    "StoredFile",
     "TenantKey",
     "Token",
     "VersionConflictDetails",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -12,7 +12,19 @@ import httpx
 from sigpersist import _requests, models
 from sigpersist._async_events import AsyncEvents
 from sigpersist._errors import SigpersistError
-from sigpersist._requests import AsyncSigned, Inspected, Page, Query, Request, Saved
+from sigpersist._many import batches
+from sigpersist._requests import (
+    FILE_TYPES,
+    AsyncSigned,
+    Draft,
+    Inspected,
+    Page,
+    Query,
+    Request,
+    Saved,
+    StoredFile,
+    VersionOf,
+)
 from sigpersist._retries import Retries
 from sigpersist._tokens import AsyncToken, Bearer
 from sigpersist._version import __version__
@@ -87,6 +99,16 @@ class AsyncClient:
         """
         return await self._send(_requests.save(document, thread, cms, version, **options))
 
+    async def save_many(self, drafts: Iterable[Draft]) -> list[Saved | SigpersistError]:
+        """Saves many signatures, 100 in a request, and returns what became of each, in their order.
+
+        An error of one of them is returned and not raised. Those of one thread are saved in their order. Those that
+        are told to wait (429, 503) are sent again after `retry_after`, `attempts` times in all; what still has to wait
+        is an error with `retry_after`. An error of a whole request is raised, perhaps after others were saved: call it
+        again with all of them, since nothing is saved twice.
+        """
+        return await self._many(_requests.save_many, (draft.body() for draft in drafts))
+
     async def countersign(
         self,
         document: str,
@@ -118,6 +140,19 @@ class AsyncClient:
     async def get(self, document: str, thread: str, version: int | None = None) -> models.Signature:
         """Returns the current version, or an earlier one. Raises `signature_not_found` if there is none."""
         return await self._send(_requests.get(document, thread, version))
+
+    async def get_many(self, versions: Iterable[VersionOf]) -> list[models.Signature | SigpersistError]:
+        """Reads many versions, 100 in a request, and returns each in their order, or why it can't be read."""
+        return await self._many(_requests.get_many, map(_requests.version_of, versions))
+
+    async def get_file(
+        self, document: str, thread: str, version: int | None = None, *, content_types: Sequence[str] = FILE_TYPES
+    ) -> StoredFile:
+        """Returns the current version, or an earlier one, as a file: CMS as DER or BER, XML as it was saved.
+
+        With `content_types`, only if the signature is of one of them; otherwise raises `not_acceptable`.
+        """
+        return await self._send(_requests.get_file(document, thread, version, content_types))
 
     async def get_inspected(
         self, document: str, thread: str, version: int | None = None, *, verify: bool = False
@@ -224,6 +259,24 @@ class AsyncClient:
             if page.next is None:
                 return
             request = request.at(page.next)
+
+    async def _many(
+        self,
+        request: Callable[[list[dict[str, Any]]], Request[list[T | SigpersistError]]],
+        bodies: Iterable[dict[str, Any]],
+    ) -> list[T | SigpersistError]:
+        outcomes: list[T | SigpersistError] = []
+        for batch in batches(bodies, self._attempts, self._longest_wait_s):
+            while left := batch.left:
+                try:
+                    answered = await self._send(request(left))
+                except SigpersistError as error:
+                    batch.locate(error)
+                    raise
+                if pause_s := batch.take(answered):
+                    await asyncio.sleep(pause_s)
+            outcomes += batch.outcomes
+        return outcomes
 
     async def _send(self, request: Request[T]) -> T:
         request_id = self._request_id() if self._request_id else uuid.uuid4().hex

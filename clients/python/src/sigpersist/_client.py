@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -13,7 +13,19 @@ import httpx
 from sigpersist import _requests, models
 from sigpersist._errors import SigpersistError
 from sigpersist._events import Events
-from sigpersist._requests import Inspected, Page, Query, Request, Saved, Signed
+from sigpersist._many import batches
+from sigpersist._requests import (
+    FILE_TYPES,
+    Draft,
+    Inspected,
+    Page,
+    Query,
+    Request,
+    Saved,
+    Signed,
+    StoredFile,
+    VersionOf,
+)
 from sigpersist._retries import Retries
 from sigpersist._tokens import Bearer, Token
 from sigpersist._version import __version__
@@ -88,6 +100,16 @@ class Client:
         """
         return self._send(_requests.save(document, thread, cms, version, **options))
 
+    def save_many(self, drafts: Iterable[Draft]) -> list[Saved | SigpersistError]:
+        """Saves many signatures, 100 in a request, and returns what became of each, in their order.
+
+        An error of one of them is returned and not raised. Those of one thread are saved in their order. Those that
+        are told to wait (429, 503) are sent again after `retry_after`, `attempts` times in all; what still has to wait
+        is an error with `retry_after`. An error of a whole request is raised, perhaps after others were saved: call it
+        again with all of them, since nothing is saved twice.
+        """
+        return self._many(_requests.save_many, (draft.body() for draft in drafts))
+
     def countersign(
         self,
         document: str,
@@ -119,6 +141,19 @@ class Client:
     def get(self, document: str, thread: str, version: int | None = None) -> models.Signature:
         """Returns the current version, or an earlier one. Raises `signature_not_found` if there is none."""
         return self._send(_requests.get(document, thread, version))
+
+    def get_many(self, versions: Iterable[VersionOf]) -> list[models.Signature | SigpersistError]:
+        """Reads many versions, 100 in a request, and returns each in their order, or why it can't be read."""
+        return self._many(_requests.get_many, map(_requests.version_of, versions))
+
+    def get_file(
+        self, document: str, thread: str, version: int | None = None, *, content_types: Sequence[str] = FILE_TYPES
+    ) -> StoredFile:
+        """Returns the current version, or an earlier one, as a file: CMS as DER or BER, XML as it was saved.
+
+        With `content_types`, only if the signature is of one of them; otherwise raises `not_acceptable`.
+        """
+        return self._send(_requests.get_file(document, thread, version, content_types))
 
     def get_inspected(
         self, document: str, thread: str, version: int | None = None, *, verify: bool = False
@@ -225,6 +260,24 @@ class Client:
             if page.next is None:
                 return
             request = request.at(page.next)
+
+    def _many(
+        self,
+        request: Callable[[list[dict[str, Any]]], Request[list[T | SigpersistError]]],
+        bodies: Iterable[dict[str, Any]],
+    ) -> list[T | SigpersistError]:
+        outcomes: list[T | SigpersistError] = []
+        for batch in batches(bodies, self._attempts, self._longest_wait_s):
+            while left := batch.left:
+                try:
+                    answered = self._send(request(left))
+                except SigpersistError as error:
+                    batch.locate(error)
+                    raise
+                if pause_s := batch.take(answered):
+                    time.sleep(pause_s)
+            outcomes += batch.outcomes
+        return outcomes
 
     def _send(self, request: Request[T]) -> T:
         request_id = self._request_id() if self._request_id else uuid.uuid4().hex

@@ -92,6 +92,14 @@ def refusal(response: httpx.Response) -> SigpersistError:
     )
 
 
+def refusal_of_one(outcome: dict[str, Any], request_id: str | None) -> SigpersistError:
+    """Reads the error of one of many."""
+    error: dict[str, Any] = outcome["error"]
+    code = str(error["code"])
+    details, retry_after = _details(code, error.get("details")), error.get("retry_after")
+    return SigpersistError(code, outcome["status"], error["message"], details, request_id, retry_after)
+
+
 def _details(code: str, details: dict[str, Any] | None) -> models.Details | Mapping[str, Any] | None:
     model = getattr(models, code.title().replace("_", "") + "Details", None)
     if details is not None and isinstance(model, type) and issubclass(model, Model):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import re
+import urllib.parse
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, Generic, Literal, TypedDict, TypeVar
 
 import httpx
 
 from sigpersist import models
-from sigpersist._errors import SigpersistError
+from sigpersist._errors import SigpersistError, refusal_of_one
 from sigpersist._reading import read
 
 T = TypeVar("T")
@@ -21,7 +23,13 @@ Signed = str | bytes | None
 AsyncSigned = Awaitable[Signed]
 """The same from a coroutine function."""
 
+VersionOf = tuple[str, str] | tuple[str, str, int | None]
+"""A document, a thread, and a version; the current one if it is left out or None."""
+
 Query = Mapping[str, "str | int | bool | datetime | Sequence[str] | None"]
+
+FILE_TYPES = ("application/pkcs7-signature", "application/xml", "application/octet-stream")
+"""The types that a file has: CMS, XML, and anything else."""
 
 
 class SaveOptions(TypedDict, total=False):
@@ -76,11 +84,70 @@ class DecisionFilters(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
+class Draft:
+    """A signature to save, one of many."""
+
+    document: str
+    """The document's id."""
+    thread: str
+    """The process in which the document is signed."""
+    cms: str | bytes = field(repr=False)
+    """CMS in base64, XML, or the bytes of either."""
+    version: int = 0
+    """The version that was signed; 0 for a first signature."""
+    _: KW_ONLY
+    tags: Sequence[str] = ()
+    """Tags of the new version. It does not inherit those of the version before it."""
+    stage: str | None = None
+    """The stage of the new version."""
+    version_created_by: str | int | None = None
+    """Who signed, in your own words."""
+    version_comment: str | None = None
+    """A comment."""
+    content: bytes | None = field(default=None, repr=False)
+    """The content of a detached signature: the signature is verified against it. It is not stored."""
+    certificates: str | None = None
+    """Certificates in PEM that the verification needs and the signature lacks."""
+
+    def __post_init__(self) -> None:
+        _list(self.tags)
+
+    def body(self) -> dict[str, Any]:
+        """Returns it as JSON."""
+        return _present(
+            document=self.document,
+            thread=self.thread,
+            version=self.version,
+            cms=_cms(self.cms),
+            tags=list(self.tags),
+            stage=self.stage,
+            version_created_by=self.version_created_by,
+            version_comment=self.version_comment,
+            content=_base64(self.content),
+            certificates=self.certificates,
+        )
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A version as a file."""
+
+    data: bytes = field(repr=False)
+    """The signature: CMS as DER or BER, XML as it was saved."""
+    content_type: str
+    """Its media type, such as `application/pkcs7-signature`."""
+    filename: str
+    """The name that the server suggests. It has no folder in it."""
+    version: int
+    """The version."""
+
+
+@dataclass(frozen=True)
 class Saved:
     """What a save gave."""
 
     signature: models.Signature
-    """The version."""
+    """The version. After `save_many` its `signature` is None."""
     is_new: bool
     """False if an identical request had saved it before."""
     evidence: models.Evidence | None
@@ -119,6 +186,8 @@ class Request(Generic[T]):
     repeatable: bool = True
     # How long the server may wait before it answers.
     wait_s: float = 0
+    # Whether the answer is a file, and not JSON.
+    is_file: bool = False
 
     def at(self, cursor: str) -> Request[T]:
         """Returns the request for the page at `cursor`."""
@@ -138,7 +207,7 @@ class Request(Generic[T]):
     def read(self, response: httpx.Response) -> T:
         """Reads a successful answer."""
         try:
-            content = response.json().get("content") if response.content else None
+            content = response.json().get("content") if response.content and not self.is_file else None
             return self.parse(response, content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             request_id = response.headers.get("x-request-id")
@@ -160,16 +229,16 @@ def save(
     certificates: str | None = None,
     wait_s: int | None = None,
 ) -> Request[Saved]:
-    body = _present(
-        document=document,
-        thread=thread,
-        version=version,
-        cms=_cms(cms),
-        tags=_list(tags),
+    draft = Draft(
+        document,
+        thread,
+        cms,
+        version,
+        tags=tags,
         stage=stage,
         version_created_by=version_created_by,
         version_comment=version_comment,
-        content=_base64(content),
+        content=content,
         certificates=certificates,
     )
 
@@ -178,12 +247,55 @@ def save(
         return Saved(saved.signature, response.status_code == 201, saved.evidence)
 
     headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
-    return Request("POST", "/signature", parse, body=body, headers=headers, wait_s=wait_s or 0)
+    return Request("POST", "/signature", parse, body=draft.body(), headers=headers, wait_s=wait_s or 0)
+
+
+def save_many(bodies: list[dict[str, Any]]) -> Request[list[Saved | SigpersistError]]:
+    def parse(result: dict[str, Any]) -> Saved:
+        return Saved(read(models.Signature, result["signature"]), result["status"] == 201, None)
+
+    return _many("/signatures", bodies, parse)
+
+
+def get_many(bodies: list[dict[str, Any]]) -> Request[list[models.Signature | SigpersistError]]:
+    return _many("/signatures/get", bodies, lambda result: read(models.Signature, result["signature"]))
+
+
+def version_of(version: VersionOf) -> dict[str, Any]:
+    """Returns the body of one of `get_many`."""
+    document, thread, *number = version
+    return _present(document=document, thread=thread, version=number[0] if number else None)
+
+
+def _many(
+    path: str, bodies: list[dict[str, Any]], parse_one: Callable[[dict[str, Any]], T]
+) -> Request[list[T | SigpersistError]]:
+    def parse(response: httpx.Response, answer: Any) -> list[T | SigpersistError]:
+        results: list[dict[str, Any]] = answer["results"]
+        if len(results) != len(bodies):
+            raise ValueError(f"it has {len(results)} outcomes of {len(bodies)}")
+        request_id = response.headers.get("x-request-id")
+        return [refusal_of_one(one, request_id) if one.get("error") else parse_one(one) for one in results]
+
+    return Request("POST", path, parse, body={"signatures": bodies})
 
 
 def get(document: str, thread: str, version: int | None) -> Request[models.Signature]:
     query: Query = {"document": document, "thread": thread, "version": version}
     return Request("GET", "/signature", lambda _, answer: read(models.SignatureContent, answer).signature, query)
+
+
+def get_file(document: str, thread: str, version: int | None, content_types: Sequence[str]) -> Request[StoredFile]:
+    def parse(response: httpx.Response, _: Any) -> StoredFile:
+        content_type = response.headers["content-type"].partition(";")[0]
+        if content_type == "application/json":
+            raise ValueError("it is not a file")
+        version = int(response.headers["etag"].strip('"'))
+        return StoredFile(response.content, content_type, _filename(response), version)
+
+    query: Query = {"document": document, "thread": thread, "version": version}
+    headers = {"Accept": ", ".join(_list(content_types))}
+    return Request("GET", "/signature", parse, query, headers=headers, is_file=True)
 
 
 def get_inspected(document: str, thread: str, version: int | None, verify: bool) -> Request[Inspected]:
@@ -317,6 +429,20 @@ def any_route(method: str, path: str, query: Query, body: dict[str, Any] | None,
 
 def _inspection(_: httpx.Response, answer: Any) -> models.Inspection:
     return read(models.InspectionContent, answer).inspection
+
+
+def _filename(response: httpx.Response) -> str:
+    """Reads `Content-Disposition` (RFC 6266). The name has the document's, which may look like a path."""
+    given: str = response.headers["content-disposition"]
+    extended = re.search(r"filename\*=UTF-8''([^;]+)", given)
+    plain = re.search(r'filename="([^"]*)"', given)
+    if extended:
+        name = urllib.parse.unquote(extended[1])
+    elif plain:
+        name = plain[1]
+    else:
+        raise ValueError("it has no filename")
+    return re.sub(r"[/\\]", "_", name)
 
 
 def _cms(cms: str | bytes) -> str:

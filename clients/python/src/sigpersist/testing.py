@@ -17,6 +17,7 @@ import hashlib
 import json
 import threading
 import time
+import urllib.parse
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -26,7 +27,24 @@ from typing import Any
 
 import httpx
 
+from sigpersist._many import MAX_MANY
+
 _Answer = tuple[int, dict[str, Any]]
+_Handler = Callable[[dict[str, Any], httpx.Request], _Answer]
+
+
+# What a file may be, and the ending of its name.
+_EXTENSIONS = {
+    "application/pkcs7-signature": "p7s",
+    "application/pkcs7-mime": "p7m",
+    "application/xml": "xml",
+    "text/xml": "xml",
+    "application/octet-stream": "bin",
+}
+_TYPES = {
+    "cms": ("application/pkcs7-signature", "application/pkcs7-mime"),
+    "xml": ("application/xml", "text/xml"),
+}
 
 
 @dataclass
@@ -38,10 +56,18 @@ class _Thread:
 
 
 class _Refused(Exception):  # noqa: N818
-    def __init__(self, status: int, code: str, message: str, details: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: dict[str, Any] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
         super().__init__(code)
         self.status = status
         self.failure = {"code": code, "message": message, "details": details}
+        self.retry_after = retry_after
 
 
 class FakeServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -63,14 +89,17 @@ class FakeServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self._events: list[dict[str, Any]] = []
         self._log = uuid.uuid4().hex
         self._failures: deque[httpx.Response] = deque()
+        self._failures_of: dict[str, deque[_Refused]] = {}
         self._lost = 0
         self._lock = threading.Lock()
-        self._routes: dict[str, Callable[[dict[str, Any], httpx.Request], _Answer]] = {
+        self._routes: dict[str, _Handler] = {
             "POST /signature": self._save,
             "GET /signature": self._get,
             "DELETE /signature": self._delete,
             "GET /signature/versions": self._versions,
             "GET /signatures": self._list,
+            "POST /signatures": lambda asked, request: self._many(self._save, asked, request),
+            "POST /signatures/get": lambda asked, request: self._many(self._get, asked, request),
             "POST /signature/verify": self._record,
             "GET /signature/verdicts": self._verdicts,
             "POST /inspect": lambda asked, _: (200, {"inspection": self._inspection(_required(asked, "cms"))}),
@@ -87,8 +116,16 @@ class FakeServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
         *,
         details: dict[str, Any] | None = None,
         retry_after: int | None = None,
+        document: str | None = None,
     ) -> None:
-        """Refuses the next request that has no refusal yet, and does nothing of it."""
+        """Refuses the next request that has no refusal yet, and does nothing of it.
+
+        With `document`, refuses one of many that are saved or read together: the next one of that document.
+        """
+        if document is not None:
+            refused = _Refused(status, code, message, details, retry_after)
+            self._failures_of.setdefault(document, deque()).append(refused)
+            return
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         failure = {"status": False, "message": message, "content": None, "code": code, "details": details}
         self._failures.append(httpx.Response(status, headers=headers, json={**failure, "request_id": uuid.uuid4().hex}))
@@ -138,7 +175,10 @@ class FakeServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 raise httpx.ReadTimeout("the answer is lost", request=request)
             if status >= 400:
                 answer["request_id"] = request_id
-            return httpx.Response(status, headers={"x-request-id": request_id}, json=answer)
+            headers = {"x-request-id": request_id, **answer.pop("headers", {})}
+            if "file" in answer:
+                return httpx.Response(status, headers=headers, content=answer["file"])
+            return httpx.Response(status, headers=headers, json=answer)
 
     def _result(self, request: httpx.Request) -> _Answer:
         if self._failures:
@@ -152,6 +192,8 @@ class FakeServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
             status, content = handle(_parameters(request), request)
         except _Refused as refused:
             return refused.status, {"status": False, "content": None, **refused.failure}
+        if "file" in content:
+            return status, content
         return status, {"status": True, "message": None, "content": content} if content else {"status": True}
 
     def _save(self, asked: dict[str, Any], request: httpx.Request) -> _Answer:
@@ -181,13 +223,45 @@ class FakeServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
             content["evidence"] = {"state": "logged", "number": number}
         return 201, content
 
-    def _get(self, asked: dict[str, Any], _: httpx.Request) -> _Answer:
+    def _get(self, asked: dict[str, Any], request: httpx.Request) -> _Answer:
         key, stored, version = self._find(asked)
         shown = self._shown(key, stored, version)
+        if content_type := _file_type(shown["signature"], request):
+            name = f"{key[0]}-{key[1]}-{version}.{_EXTENSIONS[content_type]}"
+            headers = {
+                "Content-Type": content_type,
+                "Content-Disposition": f"attachment; filename*=UTF-8''{urllib.parse.quote(name, safe='')}",
+                "ETag": f'"{version}"',
+            }
+            return 200, {"file": _decoded(shown["signature"]), "headers": headers}
         content = {"signature": shown}
         if "true" in (asked.get("inspect"), asked.get("verify")):
             content["inspection"] = self._inspection(shown["signature"])
         return 200, content
+
+    def _many(self, handle: _Handler, asked: dict[str, Any], request: httpx.Request) -> _Answer:
+        parts: list[dict[str, Any]] = asked["signatures"]
+        if not 1 <= len(parts) <= MAX_MANY:
+            message = f"`signatures` must have 1 to {MAX_MANY} elements."
+            raise _Refused(400, "invalid_parameter", message, {"field": "/signatures"})
+        required = ("document", "thread", "cms") if handle == self._save else ("document", "thread")
+        for place, part in enumerate(parts):
+            for name in required:
+                _required(part, name, f"/signatures/{place}")
+        return 200, {"results": [self._one_of_many(handle, part, request) for part in parts]}
+
+    def _one_of_many(self, handle: _Handler, part: dict[str, Any], request: httpx.Request) -> dict[str, Any]:
+        try:
+            if failures := self._failures_of.get(part["document"]):
+                raise failures.popleft()
+            status, content = handle(part, request)
+        except _Refused as refused:
+            error = {**refused.failure, "retry_after": refused.retry_after}
+            return {"status": refused.status, "signature": None, "error": error}
+        signature = content["signature"]
+        if handle == self._save:
+            [signature] = _without_signature([signature], {"omit": ["signature"]})
+        return {"status": status, "signature": signature, "error": None}
 
     def _delete(self, asked: dict[str, Any], request: httpx.Request) -> _Answer:
         key = _key(asked)
@@ -283,9 +357,8 @@ class FakeServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def _inspection(self, cms: str) -> dict[str, Any]:
         data = _decoded(cms)
-        kind = "xml" if data.lstrip().startswith(b"<") else "cms" if data.startswith(b"\x30") else "unknown"
         read: dict[str, Any] = {
-            "format": kind,
+            "format": _format(data),
             "size": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),
             "signers": [],
@@ -305,9 +378,9 @@ def _key(asked: dict[str, Any]) -> tuple[str, str]:
     return _required(asked, "document"), _required(asked, "thread")
 
 
-def _required(asked: dict[str, Any], name: str) -> str:
+def _required(asked: dict[str, Any], name: str, within: str = "") -> str:
     if not asked.get(name):
-        raise _Refused(400, "invalid_parameter", f"`{name}` must not be empty.", {"field": f"/{name}"})
+        raise _Refused(400, "invalid_parameter", f"`{name}` must not be empty.", {"field": f"{within}/{name}"})
     return str(asked[name])
 
 
@@ -341,6 +414,24 @@ def _without_signature(items: list[dict[str, Any]], asked: dict[str, Any]) -> li
 
 def _is_of(kind: str, prefix: str) -> bool:
     return prefix.endswith(".") and kind.startswith(prefix)
+
+
+def _format(data: bytes) -> str:
+    return "xml" if data.lstrip().startswith(b"<") else "cms" if data.startswith(b"\x30") else "unknown"
+
+
+def _file_type(cms: str, request: httpx.Request) -> str | None:
+    """Returns the type of file that the client wants of a signature; None if it wants JSON."""
+    wanted = [part.partition(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
+    if not any(name in _EXTENSIONS for name in wanted):
+        return None
+    of_format = _TYPES.get(_format(_decoded(cms)), ())
+    given = (*of_format, "application/octet-stream", "application/json")
+    found = next((name for name in wanted if name in given), None)
+    if found is None:
+        message = f"The signature is not of a type that `Accept` names: this one can be had as {', '.join(given)}."
+        raise _Refused(406, "not_acceptable", message)
+    return None if found == "application/json" else found
 
 
 def _decoded(cms: str) -> bytes:
