@@ -1,5 +1,6 @@
 /** The client: each method is a request of a tenant's application. */
 
+import { toBase64 } from "./bytes.js";
 import { SigpersistError } from "./errors.js";
 import { Events } from "./events.js";
 import type { ClientOptions, RequestOptions } from "./options.js";
@@ -51,7 +52,7 @@ export class Sigpersist {
    * @throws {@link SigpersistError} `version_conflict` if another version is the current one.
    */
   async save(draft: Api.Draft, options: SaveOptions = {}): Promise<Api.Saved> {
-    const call: Call = { method: "POST", path: "/signature", body: draft, repeatable: true };
+    const call: Call = { method: "POST", path: "/signature", body: inBase64(draft), repeatable: true };
     if (options.waitForLogS !== undefined) call.headers = { prefer: `wait=${options.waitForLogS}` };
     const { status, content } = await this.#transport.call<Api.ContentOf<"save_signature">>(call, options);
     return { signature: withText(content.signature), created: status === 201, evidence: content.evidence ?? undefined };
@@ -82,7 +83,7 @@ export class Sigpersist {
       const signed = await sign(previous);
       options.signal?.throwIfAborted();
       if (signed === null) return { signature: previous, created: false, evidence: undefined };
-      const fields = typeof signed === "string" ? { cms: signed } : signed;
+      const fields = typeof signed === "string" || isBytes(signed) ? { cms: signed } : signed;
       try {
         return await this.save({ ...draft, ...fields, document, thread, version: previous.version }, options);
       } catch (error) {
@@ -102,9 +103,9 @@ export class Sigpersist {
 
   /** Reads who signed, how and when: of a stored version, or of a signature that you have (`cms`). */
   inspect(version: Api.VersionOf, options?: RequestOptions): Promise<Api.Inspected>;
-  inspect(file: { cms: string }, options?: RequestOptions): Promise<{ inspection: Api.Inspection }>;
+  inspect(file: Pick<Api.SignatureFile, "cms">, options?: RequestOptions): Promise<{ inspection: Api.Inspection }>;
   async inspect(
-    subject: Api.VersionOf | { cms: string },
+    subject: Api.VersionOf | Pick<Api.SignatureFile, "cms">,
     options?: RequestOptions,
   ): Promise<{ inspection: Api.Inspection }> {
     if (!("cms" in subject)) return this.#read(subject, { inspect: true }, options);
@@ -130,7 +131,7 @@ export class Sigpersist {
     subject: Api.VersionOf & Omit<Api.SignatureFile, "cms">,
     options?: RequestOptions,
   ): Promise<Api.RecordedVerdict> {
-    const call: Call = { method: "POST", path: "/signature/verify", body: subject, repeatable: false };
+    const call: Call = { method: "POST", path: "/signature/verify", body: inBase64(subject), repeatable: false };
     return (await this.#transport.call<Api.ContentOf<"verify_signature">>(call, options)).content.verdict;
   }
 
@@ -217,7 +218,7 @@ export class Sigpersist {
     body: object,
     options: RequestOptions | undefined,
   ): Promise<{ inspection: Api.Inspection }> {
-    const call: Call = { method: "POST", path, body, repeatable: true };
+    const call: Call = { method: "POST", path, body: inBase64(body), repeatable: true };
     return (await this.#transport.call<Api.ContentOf<"inspect">>(call, options)).content;
   }
 
@@ -233,6 +234,17 @@ export class Sigpersist {
       return { items: content[name], next: content.next ?? undefined, total: content.nb_results ?? undefined };
     });
   }
+}
+
+/** A body with its bytes in base64: the server takes that for the same signature as the file. */
+function inBase64(body: object): object {
+  const text = (value: unknown): unknown => (isBytes(value) ? toBase64(value) : value);
+  return Object.fromEntries(Object.entries(body).map(([name, value]) => [name, text(value)]));
+}
+
+/** Also those of another realm, as in Jest. */
+function isBytes(value: unknown): value is Uint8Array {
+  return ArrayBuffer.isView(value);
 }
 
 /** A page of any list; each has one of these names. */

@@ -19,6 +19,9 @@ interface StoredThread extends Thread {
   versions: Stored[];
 }
 
+/** A draft as it arrives: its bytes are in base64. */
+export type Sent = Draft & { cms: string };
+
 /** Result of a save. */
 export interface FakeSaved {
   version: Stored;
@@ -45,7 +48,7 @@ export class FakeStore {
   readonly #waiting = new Set<() => void>();
 
   /** Saves a version; answers an identical request with what it has saved. */
-  async save(draft: Draft): Promise<FakeSaved | FakeRefusal> {
+  async save(draft: Sent): Promise<FakeSaved | FakeRefusal> {
     // Before anything is looked at, so that nothing comes between the look and the change.
     const sha256 = await digest(draft.cms);
     const over = draft.version;
@@ -133,7 +136,7 @@ export class FakeStore {
 }
 
 /** The version that a draft would be. */
-function savedOver(draft: Draft, { id, versions }: StoredThread, over: number): Stored {
+function savedOver(draft: Sent, { id, versions }: StoredThread, over: number): Stored {
   const at = now();
   return {
     id,

@@ -4,8 +4,8 @@
  * no scopes, hooks or policies, and takes any token.
  */
 
-import { digest, FakeStore, NOT_FOUND, type FakeRefusal, type Stored } from "./fake-store.js";
-import type { Draft, Inspection, Thread } from "./types.js";
+import { digest, FakeStore, NOT_FOUND, type FakeRefusal, type Sent, type Stored } from "./fake-store.js";
+import type { Inspection, Thread } from "./types.js";
 
 /** Options of a fake server. */
 export interface FakeOptions {
@@ -145,7 +145,7 @@ export class FakeServer {
   }
 
   async #save(given: Parameters, prefer: string | null): Promise<Reply> {
-    const saved = await this.#store.save({ ...(given as unknown as Draft), version: Number(given["version"] ?? 0) });
+    const saved = await this.#store.save({ ...(given as unknown as Sent), version: Number(given["version"] ?? 0) });
     if ("code" in saved) return saved;
     const waits = prefer !== null && /\bwait=/.test(prefer);
     return {

@@ -45,16 +45,25 @@ export type Signature = Schemas["SignatureContent"] & { signature: string };
 /** A version without its signature, as lists with `omit: "signature"` have it. */
 export type SignatureSummary = Omit<Schemas["SignatureContent"], "signature">;
 
+/** A signature that need not be stored, to be read or verified. */
+export interface SignatureFile extends Omit<Body<"verify">, "cms" | "content"> {
+  /** CMS in base64 or PEM, XML, or the bytes of a file of these. */
+  cms: string | Uint8Array;
+  /** The content of a detached signature: its bytes, or these in base64. */
+  content?: string | Uint8Array | null | undefined;
+}
+
 /** A signature to save. */
-export interface Draft extends Thread, Omit<Body<"save_signature">, "document" | "thread" | "version" | "tags"> {
+export interface Draft
+  extends Thread, SignatureFile, Omit<Body<"save_signature">, keyof Thread | keyof SignatureFile | "version" | "tags"> {
   /** The version that was signed over: 0 for a first signature. */
   version: number;
   /** Tags of the new version. It has none of those of the version before, unless you give them again. */
   tags?: readonly string[] | null | undefined;
 }
 
-/** A countersignature, as `sign` returns it: the text of the signature, or a draft with further fields. */
-export type Countersignature = string | Omit<Draft, keyof Thread | "version">;
+/** A countersignature, as `sign` returns it: the text or bytes of the signature, or a draft with further fields. */
+export type Countersignature = string | Uint8Array | Omit<Draft, keyof Thread | "version">;
 
 /** A version that was saved. */
 export interface Saved {
@@ -73,9 +82,6 @@ export interface Inspected {
   signature: Signature;
   inspection: Inspection;
 }
-
-/** A signature that need not be stored, to be read or verified. */
-export type SignatureFile = Body<"verify">;
 
 /** A verdict that was recorded with a version. */
 export type RecordedVerdict = Schemas["VerdictContent"];

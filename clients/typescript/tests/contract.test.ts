@@ -38,6 +38,17 @@ for (const server of servers()) {
       assert.equal(first.signature.parent, null);
     });
 
+    it("takes bytes, which are the same signature as their base64", async () => {
+      const thread = newThread();
+      const bytes = Uint8Array.from([0, 255, 128, 10]);
+      assert.equal((await client.save({ ...thread, version: 0, cms: bytes })).signature.signature, "AP+ACg==");
+      assert.equal((await client.save({ ...thread, version: 0, cms: "AP+ACg==" })).created, false);
+      const both = await client.countersign(thread, ({ version }) => Uint8Array.of(version));
+      assert.equal(both.signature.signature, "AQ==");
+      const { inspection } = await client.inspect({ cms: bytes });
+      assert.equal(inspection.sha256, (await client.verify({ cms: "AP+ACg==", content: bytes })).inspection.sha256);
+    });
+
     it("answers an identical request with what it has saved, even after a later version", async () => {
       const thread = newThread();
       const draft = { ...thread, version: 0, cms: cms("one"), tags: ["a", "b"], version_comment: "first" };

@@ -40,6 +40,21 @@ describe("real signatures", { skip: !real }, () => {
     assert.equal(forged.inspection.signers[0]?.verdict?.indication, "TOTAL_FAILED");
   });
 
+  it("are verified with the content that they are detached from", async () => {
+    const sigpersist = client();
+    const thread = newThread();
+    const pem = readFileSync(`${data}/detached.cms.pem`, "utf8");
+    const cms = Uint8Array.from(Buffer.from(pem.replace(/-----.*-----/g, ""), "base64"));
+    const content = new TextEncoder().encode("A contract between two people who do not exist.\n");
+    const verdicts = ({ signers }: Inspection) => signers.map(({ verdict }) => verdict?.intact);
+    await sigpersist.save({ ...thread, version: 0, cms, content });
+    assert.deepEqual(verdicts((await sigpersist.verify({ cms, content })).inspection), [true]);
+    assert.deepEqual(verdicts((await sigpersist.verify({ cms })).inspection), [null]);
+    assert.equal((await sigpersist.verify({ cms: pem, content: Uint8Array.of(1) })).inspection.detached, true);
+    const recorded = await sigpersist.recordVerdict({ ...thread, content });
+    assert.equal(recorded.signers[0]?.verdict?.indication, "INDETERMINATE");
+  });
+
   it("keep the verdicts that are recorded", async () => {
     const sigpersist = client();
     const thread = newThread();
