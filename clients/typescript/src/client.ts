@@ -1,8 +1,9 @@
 /** The client: each method is a request of a tenant's application. */
 
 import { toBase64 } from "./bytes.js";
-import { SigpersistError } from "./errors.js";
+import { SigpersistError, TransportError } from "./errors.js";
 import { Events } from "./events.js";
+import { sendMany, type GetOutcome, type SaveOutcome } from "./many.js";
 import type { ClientOptions, RequestOptions } from "./options.js";
 import { pagesOf, type Page, type Pages } from "./pages.js";
 import { Transport, type Answer, type Call } from "./transport.js";
@@ -26,7 +27,15 @@ export interface DeleteOptions extends RequestOptions {
   ifVersion?: number | undefined;
 }
 
+/** Options of reading a file. */
+export interface FileOptions extends RequestOptions {
+  /** The media types that it may have; if it has none of them, the code is `not_acceptable`. */
+  types?: readonly string[] | undefined;
+}
+
 const ROUNDS = 5;
+/** CMS, XML, and anything else. */
+const FILE_TYPES = ["application/pkcs7-signature", "application/xml", "application/octet-stream"];
 
 /**
  * A client of one tenant. It holds nothing but its options: make one for all of an application.
@@ -56,6 +65,20 @@ export class Sigpersist {
     if (options.waitForLogS !== undefined) call.headers = { prefer: `wait=${options.waitForLogS}` };
     const { status, content } = await this.#transport.call<Api.ContentOf<"save_signature">>(call, options);
     return { signature: withText(content.signature), created: status === 201, evidence: content.evidence ?? undefined };
+  }
+
+  /**
+   * Saves many signatures, 100 in a request, those of one thread in their order.
+   *
+   * @returns What became of each, in their order. An error of one of them is not thrown. Those that are told to wait (429, 503)
+   * are sent again after that time, with later ones of their thread; what still has to wait after all attempts is an error with
+   * `retryAfter`.
+   * @throws an error of a whole request, perhaps after others were saved. Call it again with all: nothing is saved twice.
+   */
+  saveMany(drafts: Iterable<Api.Draft>, options: RequestOptions = {}): Promise<SaveOutcome[]> {
+    return this.#many([...drafts], "/signatures", options, ({ status, signature }): SaveOutcome => {
+      return { signature, created: status === 201 };
+    });
   }
 
   /**
@@ -99,6 +122,25 @@ export class Sigpersist {
    */
   async get(version: Api.VersionOf, options?: RequestOptions): Promise<Api.Signature> {
     return (await this.#read(version, {}, options)).signature;
+  }
+
+  /** Reads many versions, 100 in a request: each in their order, or why it can't be read. */
+  getMany(versions: Iterable<Api.VersionOf>, options: RequestOptions = {}): Promise<GetOutcome[]> {
+    // Nothing else that the objects may have, such as all of a draft.
+    const items = Array.from(versions, ({ document, thread, version }) => ({ document, thread, version }));
+    return this.#many(items, "/signatures/get", options, ({ signature }): GetOutcome => {
+      return { signature: withText(signature) };
+    });
+  }
+
+  /**
+   * Reads a version as a file: CMS as DER or BER, XML as it was saved.
+   *
+   * @throws {@link SigpersistError} `signature_not_found`, or `not_acceptable` if it is of none of the types that you want.
+   */
+  getFile({ document, thread, version }: Api.VersionOf, options: FileOptions = {}): Promise<Api.StoredFile> {
+    const call: Call = { method: "GET", path: "/signature", query: { document, thread, version }, repeatable: true };
+    return this.#transport.file(call, options.types ?? FILE_TYPES, options);
   }
 
   /** Reads who signed, how and when: of a stored version, or of a signature that you have (`cms`). */
@@ -220,6 +262,31 @@ export class Sigpersist {
   ): Promise<{ inspection: Api.Inspection }> {
     const call: Call = { method: "POST", path, body: inBase64(body), repeatable: true };
     return (await this.#transport.call<Api.ContentOf<"inspect">>(call, options)).content;
+  }
+
+  #many<Outcome extends { error?: SigpersistError | undefined }>(
+    items: Api.Thread[],
+    path: string,
+    options: RequestOptions,
+    read: (one: { status: number; signature: Api.Schemas["SignatureContent"] }) => Outcome,
+  ): Promise<(Outcome | { error: SigpersistError })[]> {
+    const patience = { ...this.#transport.limits(options), signal: options.signal };
+    return sendMany(items, patience, async (batch) => {
+      const call: Call = { method: "POST", path, body: { signatures: batch.map(inBase64) }, repeatable: true };
+      const answer = await this.#transport.call<Api.ContentOf<"save_signatures">>(call, options);
+      const { requestId, status } = answer;
+      const { results } = answer.content;
+      if (results.length !== batch.length) {
+        const message = `The answer has ${results.length} outcomes of ${batch.length}.`;
+        throw new TransportError("answer", message, { requestId, status });
+      }
+      return results.map(({ status, signature, error }) => {
+        if (signature) return read({ status, signature });
+        const { code = "", message = "", details, retry_after: retryAfter } = error ?? {};
+        const facts = { status, code, message, details, retryAfter: retryAfter ?? undefined };
+        return { error: new SigpersistError({ ...facts, requestId }) };
+      });
+    });
   }
 
   #list<Item>(

@@ -175,8 +175,12 @@ function isIn(one: { document?: string | null; thread?: string | null }, thread:
 
 /** SHA-256 of a signature's bytes: decoded if it is base64, otherwise the text. */
 export async function digest(signature: string): Promise<string> {
-  const bytes = fromBase64(signature) ?? utf8(signature);
-  return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+  return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytesOf(signature))));
+}
+
+/** A signature's bytes. */
+export function bytesOf(signature: string): Uint8Array<ArrayBuffer> {
+  return fromBase64(signature) ?? utf8(signature);
 }
 
 /** Now, as the server writes times. */

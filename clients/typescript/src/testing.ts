@@ -4,8 +4,11 @@
  * no scopes, hooks or policies, and takes any token.
  */
 
-import { digest, FakeStore, NOT_FOUND, type FakeRefusal, type Sent, type Stored } from "./fake-store.js";
+import { bytesOf, digest, FakeStore, NOT_FOUND, type FakeRefusal, type Sent, type Stored } from "./fake-store.js";
+import { MOST } from "./many.js";
 import type { Inspection, Thread } from "./types.js";
+
+const REFUSED = "The test wants this request to fail.";
 
 /** Options of a fake server. */
 export interface FakeOptions {
@@ -15,6 +18,8 @@ export interface FakeOptions {
 
 /** A refusal to come. */
 export interface FakeFailure {
+  /** Refuses one of many that are saved or read together: the next one of this document. Any whole request if left out. */
+  document?: string | undefined;
   status: number;
   code: string;
   message?: string | undefined;
@@ -24,7 +29,27 @@ export interface FakeFailure {
 }
 
 type Parameters = Record<string, unknown>;
-type Reply = FakeRefusal | { status: number; content?: object; headers?: Record<string, string> };
+type Reply = FakeRefusal | { status: number; content?: object } | FakeFile;
+
+/** A version as a file. */
+interface FakeFile {
+  status: number;
+  file: Uint8Array<ArrayBuffer>;
+  headers: Record<string, string>;
+}
+
+/** The types that a file of a format may have, beside the type of all files. */
+const TYPES: Record<string, readonly string[]> = {
+  cms: ["application/pkcs7-signature", "application/pkcs7-mime"],
+  xml: ["application/xml", "text/xml"],
+};
+const ENDINGS: Record<string, string> = {
+  "application/pkcs7-signature": "p7s",
+  "application/pkcs7-mime": "p7m",
+  "application/xml": "xml",
+  "text/xml": "xml",
+  "application/octet-stream": "bin",
+};
 
 /** The parameters of each route that are required, and all of them. */
 const THREAD = ["document", "thread"] as const;
@@ -41,6 +66,8 @@ const ROUTES: Record<string, { required: readonly string[]; optional: readonly s
     required: [],
     optional: [...THREAD, "chain", "stage", "tags", "tags_match", "offset", "count", ...LIST],
   },
+  "POST /signatures": { required: ["signatures"], optional: [] },
+  "POST /signatures/get": { required: ["signatures"], optional: [] },
   "POST /inspect": { required: ["cms"], optional: [] },
   "POST /verify": { required: ["cms"], optional: ["content", "certificates"] },
   "GET /events": { required: [], optional: ["after", "limit", "types", "wait"] },
@@ -63,6 +90,7 @@ export class FakeServer {
   readonly #store = new FakeStore();
   readonly #options: FakeOptions;
   readonly #failures: FakeFailure[] = [];
+  readonly #failuresOfOne: FakeFailure[] = [];
   #answersToLose = 0;
   #requests = 0;
 
@@ -76,9 +104,7 @@ export class FakeServer {
     const request = new Request(input, init);
     const requestId = request.headers.get("x-request-id") ?? `fake-${++this.#requests}`;
     const failure = this.#failures.shift();
-    const reply: Reply = failure
-      ? { message: "The test wants this request to fail.", ...failure }
-      : await this.#reply(request, init?.signal);
+    const reply: Reply = failure ? { message: REFUSED, ...failure } : await this.#reply(request, init?.signal);
     init?.signal?.throwIfAborted();
     if (this.#answersToLose > 0) {
       this.#answersToLose--;
@@ -89,7 +115,8 @@ export class FakeServer {
 
   /** Refuses the next request, or the next few, without doing anything. */
   failNext(failure: FakeFailure, times = 1): void {
-    for (let time = 0; time < times; time++) this.#failures.push(failure);
+    const failures = failure.document === undefined ? this.#failures : this.#failuresOfOne;
+    for (let time = 0; time < times; time++) failures.push(failure);
   }
 
   /** Does what the next requests ask, but loses its answers, as a broken connection does. */
@@ -110,7 +137,11 @@ export class FakeServer {
     if (refusal) return refusal;
     switch (route) {
       case "GET /signature":
-        return this.#get(given);
+        return this.#get(given, request.headers.get("accept"));
+      case "POST /signatures":
+        return this.#many(given, "POST /signature", (part) => this.#save(part, null));
+      case "POST /signatures/get":
+        return this.#many(given, "GET /signature", (part) => this.#get(part, null));
       case "POST /signature":
         return this.#save(given, request.headers.get("prefer"));
       case "DELETE /signature":
@@ -134,11 +165,39 @@ export class FakeServer {
     }
   }
 
-  async #get(given: Parameters): Promise<Reply> {
+  async #many(given: Parameters, route: string, handle: (part: Parameters) => Promise<Reply>): Promise<Reply> {
+    const parts = given["signatures"] as Parameters[];
+    if (parts.length > MOST) return parameter("signatures", `\`signatures\` must have 1 to ${MOST} elements`);
+    for (const [place, part] of parts.entries()) {
+      const refusal = invalid(part, ROUTES[route] ?? { required: [], optional: [] }, `/signatures/${place}`);
+      if (refusal) return refusal;
+    }
+    const results: object[] = [];
+    for (const part of parts) {
+      const index = this.#failuresOfOne.findIndex(({ document }) => document === part["document"]);
+      const [failure] = index < 0 ? [] : this.#failuresOfOne.splice(index, 1);
+      const reply: Reply = failure ? { message: REFUSED, ...failure } : await handle(part);
+      const { status } = reply;
+      if ("code" in reply) {
+        const { code, message, details } = reply;
+        const error = { code, message, details, retry_after: failure?.retryAfter };
+        results.push({ status, signature: null, error });
+      } else {
+        const { signature } = (reply as { content: { signature: Stored } }).content;
+        const given = route === "POST /signature" ? { omit: "signature" } : {};
+        results.push({ status, signature: shown(signature, given), error: null });
+      }
+    }
+    return { status: 200, content: { results } };
+  }
+
+  async #get(given: Parameters, accept: string | null): Promise<Reply> {
     const versions = this.#store.find(threadOf(given))?.versions;
     const number = given["version"] === undefined ? versions?.length : Number(given["version"]);
     const signature = versions?.[(number ?? 0) - 1];
     if (signature === undefined) return NOT_FOUND;
+    const file = fileOf(signature, accept);
+    if (file) return file;
     const verify = given["verify"] === "true";
     if (!verify && given["inspect"] !== "true") return { status: 200, content: { signature } };
     return { status: 200, content: { signature, inspection: await this.#inspect(signature.signature, verify) } };
@@ -206,26 +265,56 @@ export class FakeServer {
 function invalid(
   given: Parameters,
   known: { required: readonly string[]; optional: readonly string[] },
+  within = "",
 ): FakeRefusal | undefined {
   const names = [...known.required, ...known.optional];
   const unknown = Object.keys(given).find((name) => !names.includes(name));
-  if (unknown !== undefined) return parameter(unknown, `There is no parameter \`${unknown}\` here`);
+  if (unknown !== undefined) return parameter(unknown, `There is no parameter \`${unknown}\` here`, within);
   for (const name of known.required) {
-    if (given[name] === undefined || given[name] === null) return parameter(name, `\`${name}\` is required`);
-    if (given[name] === "") return parameter(name, `\`${name}\` must not be empty`);
+    if (given[name] === undefined || given[name] === null) return parameter(name, `\`${name}\` is required`, within);
+    if (given[name] === "") return parameter(name, `\`${name}\` must not be empty`, within);
   }
   const limit = limitOf(given);
   if (!(limit >= 1 && limit <= 1000)) return parameter("limit", "`limit` must be an integer between 1 and 1000");
   return undefined;
 }
 
-function parameter(name: string, message: string): FakeRefusal {
-  return { status: 400, code: "invalid_parameter", message: `${message}.`, details: { field: `/${name}` } };
+function parameter(name: string, message: string, within = ""): FakeRefusal {
+  return { status: 400, code: "invalid_parameter", message: `${message}.`, details: { field: `${within}/${name}` } };
+}
+
+/** The version as the file that `Accept` wants; undefined if it wants JSON. */
+function fileOf(version: Stored, accept: string | null): FakeFile | FakeRefusal | undefined {
+  const wanted = (accept ?? "").split(",").map((range) => range.split(";")[0]?.trim() ?? "");
+  if (!wanted.some((type) => type in ENDINGS)) return undefined;
+  const file = bytesOf(version.signature);
+  const types = [...(TYPES[formatOf(file)] ?? []), "application/octet-stream", "application/json"];
+  const type = wanted.find((type) => types.includes(type));
+  if (type === undefined) {
+    const message = `The signature is not of a type that \`Accept\` names: this one can be had as ${types.join(", ")}.`;
+    return { status: 406, code: "not_acceptable", message };
+  }
+  if (type === "application/json") return undefined;
+  const name = `${version.document}-${version.thread}-${version.version}.${ENDINGS[type] ?? "bin"}`;
+  const headers = {
+    "content-type": type,
+    "content-disposition": `attachment; filename*=UTF-8''${encodeURIComponent(name)}`,
+    etag: `"${version.version}"`,
+  };
+  return { status: 200, file, headers };
+}
+
+/** The format, as far as the first byte tells it. */
+function formatOf(file: Uint8Array): string {
+  return file[0] === 0x30 ? "cms" : file[0] === 0x3c ? "xml" : "unknown";
 }
 
 function response(reply: Reply, requestId: string, retryAfter: number | undefined): Response {
-  const refused = "code" in reply;
   const { status } = reply;
+  if ("file" in reply) {
+    return new Response(reply.file, { status, headers: { ...reply.headers, "x-request-id": requestId } });
+  }
+  const refused = "code" in reply;
   const body = refused
     ? {
         status: false,

@@ -6,6 +6,7 @@
 import { toHex } from "./bytes.js";
 import { SigpersistError, TransportError } from "./errors.js";
 import type { ClientOptions, RequestOptions } from "./options.js";
+import type { StoredFile } from "./types.js";
 import { backoffMs, retryAfterSeconds, sleep, withDeadline } from "./time.js";
 
 /** A value in a query; lists repeat the name. */
@@ -55,20 +56,41 @@ export class Transport {
     this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
   }
 
-  async call<Content>(call: Call, options: RequestOptions = {}): Promise<Answer<Content>> {
-    const requestId = options.requestId ?? toHex(crypto.getRandomValues(new Uint8Array(16)));
+  /** The attempts of a call and the longest pause between them. */
+  limits(options: RequestOptions = {}): { attempts: number; longestWaitS: number } {
     const attempts = options.attempts ?? this.#options.attempts ?? ATTEMPTS;
+    return { attempts, longestWaitS: this.#options.longestWaitS ?? LONGEST_WAIT_S };
+  }
+
+  call<Content>(call: Call, options?: RequestOptions): Promise<Answer<Content>> {
+    return this.#repeat(call, "application/json", read<Content>, options);
+  }
+
+  /** Gets a file of one of these types. */
+  file(call: Call, types: readonly string[], options?: RequestOptions): Promise<StoredFile> {
+    return this.#repeat(call, types.join(", "), readFile, options);
+  }
+
+  async #repeat<Result>(
+    call: Call,
+    accept: string,
+    read: Reader<Result>,
+    options: RequestOptions = {},
+  ): Promise<Result> {
+    const requestId = options.requestId ?? toHex(crypto.getRandomValues(new Uint8Array(16)));
+    const { attempts, longestWaitS } = this.limits(options);
     let rejected: string | undefined;
     for (let attempt = 1; ; attempt++) {
       const token = await this.#token(rejected);
       try {
-        return await this.#attempt<Content>(call, token, requestId, options);
+        const { response, data } = await this.#attempt(call, accept, token, requestId, options);
+        return read(response, data, requestId);
       } catch (error) {
         if (rejected === undefined && typeof this.#options.token === "function" && rejectsToken(error)) {
           rejected = token;
           continue;
         }
-        const pauseMs = attempt < attempts ? this.#pauseMs(error, call, attempt) : undefined;
+        const pauseMs = attempt < attempts ? this.#pauseMs(error, call, attempt, longestWaitS) : undefined;
         if (pauseMs === undefined) throw error;
         await sleep(pauseMs, options.signal);
       }
@@ -76,12 +98,12 @@ export class Transport {
   }
 
   /** The pause before the next attempt; undefined if there should be none. */
-  #pauseMs(error: unknown, call: Call, attempt: number): number | undefined {
+  #pauseMs(error: unknown, call: Call, attempt: number, longestWaitS: number): number | undefined {
     if (!(error instanceof SigpersistError || error instanceof TransportError)) return undefined;
     if (error.retryAfter !== undefined && (error.status === 429 || error.status === 503)) {
       // The only such answer that may come although the change was stored.
       if (!call.repeatable && "code" in error && error.code === "database_unavailable") return undefined;
-      if (error.retryAfter > (this.#options.longestWaitS ?? LONGEST_WAIT_S)) return undefined;
+      if (error.retryAfter > longestWaitS) return undefined;
       // Never too early, and not all clients at once.
       return error.retryAfter * 1000 * (1 + Math.random() / 10);
     }
@@ -91,15 +113,16 @@ export class Transport {
     return unanswered && call.repeatable ? backoffMs(attempt) : undefined;
   }
 
-  async #attempt<Content>(
+  async #attempt(
     call: Call,
+    accept: string,
     token: string,
     requestId: string,
     options: RequestOptions,
-  ): Promise<Answer<Content>> {
+  ): Promise<{ response: Response; data: Uint8Array }> {
     const headers = new Headers(this.#options.headers);
     for (const [name, value] of Object.entries(call.headers ?? {})) headers.set(name, value);
-    headers.set("accept", "application/json");
+    headers.set("accept", accept);
     headers.set("authorization", `Bearer ${token}`);
     headers.set("x-request-id", requestId);
     const traceparent = options.traceparent ?? current(this.#options.traceparent);
@@ -112,10 +135,10 @@ export class Transport {
 
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs ?? TIMEOUT_MS;
     const address = this.#url + call.path + queryString(call.query);
-    const { response, text } = await withDeadline(timeoutMs, options.signal, async (signal, expired) => {
+    return withDeadline(timeoutMs, options.signal, async (signal, expired) => {
       try {
         const response = await this.#fetch(address, { ...init, signal });
-        return { response, text: await response.text() };
+        return { response, data: new Uint8Array(await response.arrayBuffer()) };
       } catch (cause) {
         if (expired()) {
           throw new TransportError("timeout", `There was no answer within ${timeoutMs} ms.`, { requestId });
@@ -124,7 +147,6 @@ export class Transport {
         throw new TransportError("network", `The server can't be reached${reasonOf(cause)}.`, { requestId, cause });
       }
     });
-    return read<Content>(response, text, requestId);
   }
 
   async #token(rejected: string | undefined): Promise<string> {
@@ -136,11 +158,13 @@ export class Transport {
   }
 }
 
-/** The content of a success. Everything else is thrown. */
-function read<Content>(response: Response, text: string, sentId: string): Answer<Content> {
+/** Reads the result of an answer that came whole. Everything but a success is thrown. */
+type Reader<Result> = (response: Response, data: Uint8Array, sentId: string) => Result;
+
+function read<Content>(response: Response, data: Uint8Array, sentId: string): Answer<Content> {
   const { status, ok, headers } = response;
   const retryAfter = retryAfterSeconds(headers.get("retry-after"));
-  const envelope = parse(text);
+  const envelope = parse(new TextDecoder().decode(data));
   if (envelope?.["status"] === ok) {
     const requestId = headers.get("x-request-id") ?? sentId;
     if (ok) return { status, content: envelope["content"] as Content, requestId };
@@ -150,8 +174,32 @@ function read<Content>(response: Response, text: string, sentId: string): Answer
       throw new SigpersistError({ ...facts, requestId: typeof loggedId === "string" ? loggedId : requestId });
     }
   }
+  throw notOurs(status, sentId, retryAfter);
+}
+
+function readFile(response: Response, data: Uint8Array, sentId: string): StoredFile {
+  const { status, headers } = response;
+  const contentType = headers.get("content-type")?.split(";")[0];
+  const filename = filenameOf(headers.get("content-disposition"));
+  const version = Number(headers.get("etag")?.replace(/"/g, ""));
+  if (status === 200 && contentType !== undefined && filename !== undefined && version > 0) {
+    return { data, contentType, filename, version };
+  }
+  read(response, data, sentId);
+  throw notOurs(status, sentId);
+}
+
+/** The name in `Content-Disposition` (RFC 6266). It has that of the document in it, which may look like a path. */
+function filenameOf(disposition: string | null): string | undefined {
+  const extended = /filename\*=UTF-8''([^;]+)/.exec(disposition ?? "")?.[1];
+  const name =
+    extended === undefined ? /filename="([^"]*)"/.exec(disposition ?? "")?.[1] : decodeURIComponent(extended);
+  return name?.replace(/[/\\]/g, "_");
+}
+
+function notOurs(status: number, requestId: string, retryAfter?: number): TransportError {
   const message = `The answer, of status ${status}, is not Sigpersist's. Is something else at this address, or in between?`;
-  throw new TransportError("answer", message, { requestId: sentId, status, retryAfter });
+  return new TransportError("answer", message, { requestId, status, retryAfter });
 }
 
 /** An object in JSON; undefined for anything else. The parser's own error would quote the text, which may be a signature. */

@@ -83,6 +83,17 @@ export interface Inspected {
   inspection: Inspection;
 }
 
+/** A version as a file. */
+export interface StoredFile {
+  /** The signature: CMS as DER or BER, XML as it was saved. */
+  data: Uint8Array;
+  /** Its media type, such as `application/pkcs7-signature`. */
+  contentType: string;
+  /** The name that the server suggests. It has no folder in it. */
+  filename: string;
+  version: number;
+}
+
 /** A verdict that was recorded with a version. */
 export type RecordedVerdict = Schemas["VerdictContent"];
 

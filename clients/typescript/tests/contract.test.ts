@@ -217,6 +217,31 @@ for (const server of servers()) {
       await assert.rejects(client.signatures({ limit: 0 }).page(), refusal("invalid_parameter", { field: "/limit" }));
     });
 
+    it("gives a version as the file that was saved", async () => {
+      const cases = [
+        [Uint8Array.of(0x30, 0x03, 0x02, 0x01, 0x05), "application/pkcs7-signature", "p7s"],
+        [new TextEncoder().encode("<a>ä</a>"), "application/xml", "xml"],
+        [Uint8Array.of(0, 255, 10), "application/octet-stream", "bin"],
+      ] as const;
+      for (const [data, contentType, ending] of cases) {
+        const thread = { document: unique("../contract ä"), thread: "approval" };
+        await client.save({ ...thread, version: 0, cms: data });
+        await client.save({ ...thread, version: 1, cms: "<b/>" });
+        const filename = `${thread.document.replace("/", "_")}-approval-1.${ending}`;
+        assert.deepEqual(await client.getFile({ ...thread, version: 1 }), { data, contentType, filename, version: 1 });
+        assert.equal(new TextDecoder().decode((await client.getFile(thread)).data), "<b/>");
+        const anything = await client.getFile({ ...thread, version: 1 }, { types: ["application/octet-stream"] });
+        assert.deepEqual([anything.data, anything.filename.slice(-4)], [data, ".bin"]);
+      }
+    });
+
+    it("gives no file of another type", async () => {
+      const thread = newThread();
+      await assert.rejects(client.getFile(thread), refusal("signature_not_found"));
+      await client.save({ ...thread, version: 0, cms: "<a/>" });
+      await assert.rejects(client.getFile(thread, { types: ["application/pkcs7-mime"] }), refusal("not_acceptable"));
+    });
+
     it("says that a text is no signature", async () => {
       const thread = newThread();
       await client.save({ ...thread, version: 0, cms: cms("one") });
@@ -231,6 +256,64 @@ for (const server of servers()) {
     it("answers with the request's own id", async () => {
       const id = unique("request");
       await assert.rejects(client.get(newThread(), { requestId: id }), { requestId: id });
+    });
+  });
+
+  describe(`many at once on the ${server.name} server`, () => {
+    it("have outcomes of their own, in their order", async () => {
+      const [thread, other] = [newThread(), newThread()];
+      const drafts = [
+        { ...thread, version: 0, cms: Uint8Array.of(1, 2), tags: ["t"] },
+        { ...thread, version: 1, cms: cms("two"), version_created_by: 7 },
+        { ...thread, version: 1, cms: cms("three") },
+        { ...other, version: 0, cms: cms("one") },
+      ];
+      const [first, second, third, last] = await client.saveMany(new Set(drafts));
+      assert.deepEqual([first?.created, first?.signature?.version, first?.signature?.tags], [true, 1, ["t"]]);
+      assert.equal("signature" in (first?.signature ?? {}), false);
+      assert.deepEqual([second?.signature?.version, second?.signature?.version_created_by], [2, "7"]);
+      refusal("version_conflict", { current_version: 2 })(third?.error);
+      assert.deepEqual([third?.error?.status, third?.error?.retryAfter, last?.created], [409, undefined, true]);
+      const again = await client.saveMany(drafts.slice(0, 2));
+      assert.deepEqual(
+        again.map(({ created }) => created),
+        [false, false],
+      );
+
+      const found = await client.getMany([{ ...thread, version: 1 }, other, { ...thread, version: 3 }, newThread()]);
+      const versions = [await client.get({ ...thread, version: 1 }), await client.get(other)];
+      assert.deepEqual(
+        found.slice(0, 2).map(({ signature }) => signature),
+        versions,
+      );
+      for (const { error } of found.slice(2)) refusal("signature_not_found")(error);
+    });
+
+    it("are sent in several requests if there are more than 100", async () => {
+      const thread = newThread();
+      const drafts = Array.from({ length: 230 }, (_, version) => ({ ...thread, version, cms: cms(`v${version}`) }));
+      const saved = await client.saveMany(drafts);
+      assert.deepEqual(
+        saved.map(({ signature }) => signature?.version),
+        drafts.map(({ version }) => version + 1),
+      );
+      const read = await client.getMany(drafts.map(({ version }) => ({ ...thread, version: version + 1 })));
+      assert.deepEqual(
+        read.map(({ signature }) => signature?.signature),
+        drafts.map(({ cms }) => cms),
+      );
+      assert.deepEqual(await client.saveMany([]), []);
+    });
+
+    it("tell which of all is wrong, and do no harm if all are sent again", async () => {
+      const drafts = Array.from({ length: 120 }, () => ({ ...newThread(), version: 0, cms: cms("x") }));
+      const wrong = drafts.map((draft, place) => (place === 103 ? { ...draft, cms: "" } : draft));
+      await assert.rejects(client.saveMany(wrong), refusal("invalid_parameter", { field: "/signatures/103/cms" }));
+      const created = (await client.saveMany(drafts)).map(({ created }) => created);
+      assert.deepEqual(
+        created,
+        drafts.map((_, place) => place >= 100),
+      );
     });
   });
 

@@ -26,6 +26,12 @@ export const real: { url: string; key: TokenKey } | undefined =
     ? { url, key: { keyId, secret, scopes } }
     : undefined;
 
+const { SLOW_KEY_ID: slowKeyId, SLOW_SECRET: slowSecret } = process.env;
+
+/** A key of a tenant of the real server that may make one request a second. */
+export const slowKey: TokenKey | undefined =
+  slowKeyId !== undefined && slowSecret !== undefined ? { keyId: slowKeyId, secret: slowSecret, scopes } : undefined;
+
 /** A fake server, and a client of it. */
 export function fake(options: Partial<ClientOptions> = {}): { server: FakeServer; client: Sigpersist } {
   const server = new FakeServer();

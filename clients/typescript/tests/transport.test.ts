@@ -5,8 +5,10 @@ import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, it } from "node:test";
 import { inspect } from "node:util";
-import { Sigpersist, SigpersistError, TransportError, type ClientOptions } from "sigpersist";
-import { all, cms, fake } from "./servers.js";
+import { Sigpersist, SigpersistError, TransportError, type ClientOptions, type SaveOutcome } from "sigpersist";
+import type { FakeServer } from "sigpersist/testing";
+import { tokensOf } from "sigpersist/tokens";
+import { all, cms, fake, real, slowKey, unique } from "./servers.js";
 
 const thread = { document: "contract", thread: "approval" };
 const draft = { ...thread, version: 0, cms: cms("one") };
@@ -77,6 +79,21 @@ describe("a client whose answer is lost", () => {
       assert.deepEqual(JSON.parse(one.body), draft);
       assert.equal(one.headers.get("x-request-id"), sent[0]?.headers.get("x-request-id"));
     }
+  });
+
+  it("saves many once, and reads a file again", async () => {
+    const { server, client } = fake();
+    server.loseNextAnswer(2);
+    const outcomes = await client.saveMany([draft, { ...draft, version: 1, cms: cms("two") }]);
+    assert.deepEqual(
+      outcomes.map(({ created, signature }) => [created, signature?.version]),
+      [
+        [false, 1],
+        [false, 2],
+      ],
+    );
+    server.loseNextAnswer();
+    assert.equal((await client.getFile(thread)).version, 2);
   });
 
   it("gives up after its attempts, and says what it knows", async () => {
@@ -151,6 +168,72 @@ describe("a client that is told to wait", () => {
     const begin = performance.now();
     await assert.rejects(client.save(draft, { signal: stop.signal }), reason);
     assert(performance.now() - begin < 10_000);
+  });
+});
+
+describe("a client that is told to wait for some of many", () => {
+  const drafts = ["a", "b", "c", "d"].map((document) => ({ ...draft, document }));
+  const results = (outcomes: SaveOutcome[]) =>
+    outcomes.map(({ error, signature }) => error?.code ?? signature?.version);
+
+  /** A client of the fake server, and the number of items in each of its requests. */
+  function counted(options: Partial<ClientOptions> = {}): { server: FakeServer; client: Sigpersist; sizes: number[] } {
+    const { server } = fake();
+    const sizes: number[] = [];
+    const counting: typeof fetch = (input, init) => {
+      sizes.push((JSON.parse(init?.body as string) as { signatures: unknown[] }).signatures.length);
+      return server.fetch(input, init);
+    };
+    return { server, client: fake({ fetch: counting, ...options }).client, sizes };
+  }
+
+  it("sends only these again, after the longest of the times", async () => {
+    const { server, client, sizes } = counted();
+    server.failNext({ document: "b", status: 429, code: "quota_exceeded", retryAfter: 0.1 });
+    server.failNext({ document: "c", status: 503, code: "overloaded", retryAfter: 0.3 });
+    server.failNext({ document: "c", status: 429, code: "quota_exceeded", retryAfter: 0.1 });
+    server.failNext({ document: "d", status: 429, code: "quota_exceeded" });
+    const begin = performance.now();
+    assert.deepEqual(results(await client.saveMany(drafts)), [1, 1, 1, "quota_exceeded"]);
+    assert(performance.now() - begin >= 400);
+    assert.deepEqual(sizes, [4, 2, 1]);
+  });
+
+  it("sends later ones of the same thread with them", async () => {
+    const { server, client, sizes } = counted();
+    server.failNext({ document: draft.document, status: 429, code: "quota_exceeded", retryAfter: 0.01 });
+    const other = { ...draft, thread: "other" };
+    const versions = [0, 1, 2].map((version) => ({ ...draft, version, cms: cms(`v${version}`) }));
+    const outcomes = await client.saveMany([...versions, other, { ...other, cms: cms("late") }]);
+    assert.deepEqual(results(outcomes), [1, 2, 3, 1, "version_conflict"]);
+    assert.deepEqual(sizes, [5, 3]);
+  });
+
+  it("gives up after its attempts, or at once if it takes too long", async () => {
+    const { server, client, sizes } = counted({ attempts: 3 });
+    server.failNext({ document: "a", status: 429, code: "quota_exceeded", retryAfter: 0.01 }, 4);
+    server.failNext({ document: "b", status: 429, code: "quota_exceeded", retryAfter: 31 });
+    const [often, long] = await client.getMany(drafts.slice(0, 2));
+    assert.deepEqual([often?.error?.retryAfter, long?.error?.retryAfter], [0.01, 31]);
+    assert.deepEqual(sizes, [2, 1, 1]);
+  });
+
+  it("saves all on the real server as fast as the tenant may", { skip: !(real && slowKey) }, async () => {
+    assert(real && slowKey);
+    const client = new Sigpersist({ url: real.url, token: tokensOf(slowKey) });
+    const document = unique("slow");
+    const versions = [0, 1, 2].map((version) => ({ ...draft, document, version, cms: cms(`v${version}`) }));
+    assert.deepEqual(results(await client.saveMany(versions)), [1, 2, 3]);
+    const saved = versions.map(({ version }) => ({ document, thread: draft.thread, version: version + 1 }));
+    const found = await client.getMany(saved, { attempts: 2 });
+    assert.deepEqual(found.map(({ error }) => [error?.code, error?.retryAfter]).at(-1), ["quota_exceeded", 1]);
+  });
+
+  it("takes the outcomes of something else for no answer", async () => {
+    const { client } = answering(() => json(200, { status: true, content: { results: [] } }));
+    await assert.rejects(client.saveMany(drafts), { name: "TransportError", problem: "answer" });
+    const { client: files } = answering(() => json(200, { status: true, content: {} }), { attempts: 1 });
+    await assert.rejects(files.getFile(thread), { name: "TransportError", problem: "answer" });
   });
 });
 

@@ -25,6 +25,15 @@ export async function lists(sigpersist: Sigpersist, cursor: string | undefined):
   }
 }
 
+export async function outcomes(sigpersist: Sigpersist): Promise<void> {
+  for (const outcome of await sigpersist.saveMany([{ ...thread, version: 0, cms: new Uint8Array() }])) {
+    if (outcome.error === undefined) console.log(outcome.signature.version, outcome.created);
+    else if (outcome.error.is("version_conflict")) console.log(outcome.error.details.current_version);
+    // @ts-expect-error it may be an error
+    console.log(outcome.signature.version);
+  }
+}
+
 export async function inspections(sigpersist: Sigpersist): Promise<void> {
   console.log((await sigpersist.verify(thread)).signature.version);
   const { inspection, ...rest } = await sigpersist.verify({ cms: "x" });
