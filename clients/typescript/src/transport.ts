@@ -127,7 +127,8 @@ export class Transport {
     headers.set("x-request-id", requestId);
     const traceparent = options.traceparent ?? current(this.#options.traceparent);
     if (traceparent !== undefined) headers.set("traceparent", traceparent);
-    const init: RequestInit = { method: call.method, headers, redirect: "manual" };
+    // Entity tags are numbers of versions, so a browser's cache would take JSON for the file of the same version.
+    const init: RequestInit = { method: call.method, headers, redirect: "manual", cache: "no-store" };
     if (call.body !== undefined) {
       headers.set("content-type", "application/json");
       init.body = JSON.stringify(call.body);
