@@ -36,8 +36,13 @@ export default defineConfig(
     languageOptions: { globals: names("Buffer", "URL", "clearTimeout", "console", "process", "setTimeout") },
   },
   {
-    files: ["browser/page.js"],
-    languageOptions: { globals: names("AbortController", "AbortSignal", "Headers", "crypto", "fetch", "location") },
+    files: ["browser/page.js", "browser/stranger.js"],
+    languageOptions: {
+      globals: names(
+        ...["AbortController", "AbortSignal", "Headers", "URL", "URLSearchParams", "addEventListener", "crypto"],
+        ...["document", "fetch", "location", "parent"],
+      ),
+    },
   },
 );
 

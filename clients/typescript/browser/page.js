@@ -4,8 +4,7 @@ import { Sigpersist, SigpersistError, TransportError, Webhook } from "sigpersist
 import { FakeServer } from "sigpersist/testing";
 import { tokensOf } from "sigpersist/tokens";
 
-const { key, webhook } = await (await fetch("/given")).json();
-const url = `${location.origin}/api`;
+const { url, stranger, key, slowKey, webhook } = await (await fetch("/given")).json();
 const thread = { document: `browser-${crypto.randomUUID()}`, thread: "approval" };
 
 const steps = {
@@ -31,6 +30,47 @@ const steps = {
     }
     equal(seen, [1, 2, 3]);
     equal(await sigpersist.delete(thread, { ifVersion: 3 }), true);
+  },
+
+  async "takes files and gives them, and many at once"() {
+    const sigpersist = new Sigpersist({ url, token: tokensOf(key) });
+    const drafts = ["<a/>", Uint8Array.of(0x30, 0)].map((cms, version) => ({ ...thread, version, cms }));
+    const outcomes = await sigpersist.saveMany([...drafts, drafts[0], { ...drafts[1], cms: "late" }]);
+    equal(
+      outcomes.map(({ created, error }) => created ?? error.code),
+      [true, true, false, "version_conflict"],
+    );
+    equal((await sigpersist.getMany([thread]))[0].signature.version, 2);
+    const { data, contentType, filename, version } = await sigpersist.getFile(thread);
+    equal([[...data], contentType, version], [[0x30, 0], "application/pkcs7-signature", 2]);
+    equal(filename, `${thread.document}-approval-2.p7s`);
+    equal(await sigpersist.delete(thread), true);
+  },
+
+  async "reads the headers of answers from another origin"() {
+    equal(new URL(url).origin === location.origin, false);
+    const authorization = `Bearer ${await tokensOf(key)()}`;
+    const { headers } = await fetch(`${url}/whoami`, { headers: { authorization } });
+    equal(/^[0-9a-f]{32}$/.test(headers.get("x-request-id")), true);
+    const hurried = new Sigpersist({ url, token: tokensOf(slowKey), attempts: 1 });
+    const answers = await Promise.allSettled([1, 2, 3, 4].map(() => hurried.whoami()));
+    const refused = answers.find(({ reason }) => reason !== undefined);
+    equal([refused.reason.status, refused.reason.retryAfter], [429, 1]);
+    const patient = new Sigpersist({ url, token: tokensOf(slowKey) });
+    equal(typeof (await patient.whoami()).tenant, "string");
+  },
+
+  async "can't be used from an origin that the server does not name"() {
+    const frame = document.createElement("iframe");
+    const told = new Promise((resolve) => addEventListener("message", ({ data }) => resolve(data), { once: true }));
+    frame.src = `${stranger}/stranger.html?document=${thread.document}`;
+    document.body.append(frame);
+    const { origin, problems, plain } = await told;
+    equal(origin, stranger);
+    equal(problems, ["network", "network"]);
+    equal(plain, "TypeError");
+    const mine = new Sigpersist({ url, token: tokensOf(key) });
+    equal((await mine.get(thread).catch((error) => error)).code, "signature_not_found");
   },
 
   async "tells refusals from failures"() {

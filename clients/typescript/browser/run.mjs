@@ -2,31 +2,31 @@
 //
 //     node browser/run.mjs chromium
 //
-// Serves the page, the package's ES modules and, below /api, the server from one origin, since the server has no CORS.
-// SIGPERSIST_URL, SIGPERSIST_KEY_ID and SIGPERSIST_SECRET name the server and a key of its tenant.
+// Serves the page and the package's ES modules from two origins. The server must allow the one with the port PAGE_PORT
+// (SIGPERSIST_HTTP_CORS_ORIGINS=http://127.0.0.1:$PAGE_PORT) and not the other. SIGPERSIST_URL, SIGPERSIST_KEY_ID and
+// SIGPERSIST_SECRET name the server and a key of its tenant, SLOW_KEY_ID and SLOW_SECRET a key of one that may make one request
+// a second.
 
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { createServer, request as ask } from "node:http";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const TIMEOUT_MS = 60_000;
 const TYPES = { html: "text/html", js: "text/javascript" };
 const folder = new URL("..", import.meta.url);
-const { SIGPERSIST_URL: api, SIGPERSIST_KEY_ID: keyId, SIGPERSIST_SECRET: secret } = process.env;
+const { SIGPERSIST_URL: url, SIGPERSIST_KEY_ID: keyId, SIGPERSIST_SECRET: secret } = process.env;
+const { SLOW_KEY_ID: slowKeyId, SLOW_SECRET: slowSecret, PAGE_PORT: pagePort } = process.env;
 const [chromium = "chromium"] = process.argv.slice(2);
 
-const given = { key: { keyId, secret }, webhook: call() };
 let tell;
 const told = new Promise((resolve) => (tell = resolve));
-const server = createServer((request, response) => {
-    serve(request, response).catch((error) => {
-        response.writeHead(404).end(String(error));
-    });
-});
-await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+const servers = await Promise.all([listen(Number(pagePort)), listen(0)]);
+const [page, stranger] = servers.map((server) => `http://127.0.0.1:${server.address().port}`);
+const slowKey = { keyId: slowKeyId, secret: slowSecret };
+const given = { url, stranger, key: { keyId, secret }, slowKey, webhook: call() };
 const profile = await mkdtemp(join(tmpdir(), "sigpersist-browser-"));
 // Chromium's sandbox does not work as root, as in containers of CI.
 const options = [
@@ -36,7 +36,7 @@ const options = [
     "--disable-dev-shm-usage",
     `--user-data-dir=${profile}`,
 ];
-const browser = spawn(chromium, [...options, `http://127.0.0.1:${server.address().port}/page.html`], {
+const browser = spawn(chromium, [...options, `${page}/page.html`], {
     stdio: ["ignore", "ignore", "pipe"],
 });
 let log = "";
@@ -49,8 +49,10 @@ clearTimeout(timer);
 const ended = browser.exitCode === null ? new Promise((resolve) => browser.once("close", resolve)) : undefined;
 browser.kill();
 await ended;
-server.closeAllConnections();
-server.close();
+for (const server of servers) {
+    server.closeAllConnections();
+    server.close();
+}
 await rm(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
 
 if (typeof results === "string") {
@@ -62,9 +64,18 @@ if (typeof results === "string") {
     if (results.length === 0 || results.some(({ error }) => error !== null)) process.exitCode = 1;
 }
 
+async function listen(port) {
+    const server = createServer((request, response) => {
+        serve(request, response).catch((error) => {
+            response.writeHead(404).end(String(error));
+        });
+    });
+    await new Promise((resolve, reject) => server.on("error", reject).listen(port, "127.0.0.1", resolve));
+    return server;
+}
+
 async function serve(request, response) {
     const { pathname } = new URL(request.url, "http://page");
-    if (pathname.startsWith("/api/")) return passOn(request, response);
     if (pathname === "/given") return response.end(JSON.stringify(given));
     if (pathname === "/results") {
         let body = "";
@@ -75,17 +86,6 @@ async function serve(request, response) {
     const path = pathname.startsWith("/dist/") ? `.${pathname}` : `./browser${pathname}`;
     const file = await readFile(new URL(path, folder));
     return response.writeHead(200, { "content-type": TYPES[pathname.split(".").at(-1)] ?? "text/plain" }).end(file);
-}
-
-function passOn(request, response) {
-    const url = new URL(api + request.url.slice("/api".length));
-    const passed = ask(url, { method: request.method, headers: { ...request.headers, host: url.host } }, (answer) => {
-        response.writeHead(answer.statusCode, answer.headers);
-        answer.pipe(response);
-    });
-    passed.on("error", () => response.destroy());
-    response.on("close", () => passed.destroy());
-    request.pipe(passed);
 }
 
 /** A call of a webhook, as the server makes them. */
