@@ -88,9 +88,10 @@ def test_many_are_saved_each_with_its_own_outcome(client: Client) -> None:
         Draft("doc", "many", base64.b64decode(BY_AIGERIM), tags=["t"]),
         Draft("doc", "many", "two", 1, stage="s", version_created_by=7),
         Draft("doc", "many", "three", 1),
+        Draft("doc", "many", "four", 2),
         Draft("other", "many", "one"),
     ]
-    first, second, third, other = client.save_many(iter(drafts))
+    first, second, third, fourth, other = client.save_many(iter(drafts))
     assert isinstance(first, Saved)
     assert (first.is_new, first.signature.version, first.signature.tags) == (True, 1, ["t"])
     assert first.signature.signature is None
@@ -100,6 +101,9 @@ def test_many_are_saved_each_with_its_own_outcome(client: Client) -> None:
     assert (third.code, third.status, third.retry_after) == ("version_conflict", 409, None)
     assert third.details == VersionConflictDetails(current_version=2)
     assert "current version is 2" in third.message
+    # After one that was not saved, the next of its thread is not tried.
+    assert isinstance(fourth, SigpersistError)
+    assert (fourth.code, fourth.status) == ("earlier_failed", 424)
     assert isinstance(other, Saved)
     again = client.save_many(drafts[:2])
     assert [isinstance(one, Saved) and one.is_new for one in again] == [False, False]

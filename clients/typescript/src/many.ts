@@ -52,8 +52,8 @@ export async function sendMany<Item extends Thread, Outcome extends { error?: Si
         if ((error.status === 429 || error.status === 503) && retryAfter !== undefined) {
           if (retryAfter > patience.longestWaitS) return false;
           waitS = Math.max(waitS, retryAfter);
-        } else if (!(error.code === "version_conflict" && threads.has(thread))) {
-          // Otherwise it came after one that has to wait, over the version that this one would have been.
+        } else if (!(error.code === "earlier_failed" && threads.has(thread))) {
+          // Otherwise it came after one that has to wait, so the server did not try it.
           return false;
         }
         threads.add(thread);

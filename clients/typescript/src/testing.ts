@@ -173,7 +173,14 @@ export class FakeServer {
       if (refusal) return refusal;
     }
     const results: object[] = [];
+    const failed = new Set<string>();
     for (const part of parts) {
+      const thread = JSON.stringify(threadOf(part));
+      if (route === "POST /signature" && failed.has(thread)) {
+        const message = "An earlier signature of this thread in the request was not saved, so this one was not tried.";
+        results.push({ status: 424, signature: null, error: { code: "earlier_failed", message } });
+        continue;
+      }
       const index = this.#failuresOfOne.findIndex(({ document }) => document === part["document"]);
       const [failure] = index < 0 ? [] : this.#failuresOfOne.splice(index, 1);
       const reply: Reply = failure ? { message: REFUSED, ...failure } : await handle(part);
@@ -181,6 +188,7 @@ export class FakeServer {
       if ("code" in reply) {
         const { code, message, details } = reply;
         const error = { code, message, details, retry_after: failure?.retryAfter };
+        failed.add(thread);
         results.push({ status, signature: null, error });
       } else {
         const { signature } = (reply as { content: { signature: Stored } }).content;
@@ -299,7 +307,7 @@ function fileOf(version: Stored, accept: string | null): FakeFile | FakeRefusal 
   const headers = {
     "content-type": type,
     "content-disposition": `attachment; filename*=UTF-8''${encodeURIComponent(name)}`,
-    etag: `"${version.version}"`,
+    etag: `"${version.version}-${"0".repeat(64)}"`,
   };
   return { status: 200, file, headers };
 }

@@ -182,7 +182,7 @@ function readFile(response: Response, data: Uint8Array, sentId: string): StoredF
   const { status, headers } = response;
   const contentType = headers.get("content-type")?.split(";")[0];
   const filename = filenameOf(headers.get("content-disposition"));
-  const version = Number(headers.get("etag")?.replace(/"/g, ""));
+  const version = Number(/^"(\d+)-/.exec(headers.get("etag") ?? "")?.[1]);
   if (status === 200 && contentType !== undefined && filename !== undefined && version > 0) {
     return { data, contentType, filename, version };
   }

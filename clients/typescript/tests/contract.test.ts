@@ -266,14 +266,18 @@ for (const server of servers()) {
         { ...thread, version: 0, cms: Uint8Array.of(1, 2), tags: ["t"] },
         { ...thread, version: 1, cms: cms("two"), version_created_by: 7 },
         { ...thread, version: 1, cms: cms("three") },
+        { ...thread, version: 2, cms: cms("four") },
         { ...other, version: 0, cms: cms("one") },
       ];
-      const [first, second, third, last] = await client.saveMany(new Set(drafts));
+      const [first, second, third, fourth, last] = await client.saveMany(new Set(drafts));
       assert.deepEqual([first?.created, first?.signature?.version, first?.signature?.tags], [true, 1, ["t"]]);
       assert.equal("signature" in (first?.signature ?? {}), false);
       assert.deepEqual([second?.signature?.version, second?.signature?.version_created_by], [2, "7"]);
       refusal("version_conflict", { current_version: 2 })(third?.error);
       assert.deepEqual([third?.error?.status, third?.error?.retryAfter, last?.created], [409, undefined, true]);
+      // After one that was not saved, the next of its thread is not tried.
+      refusal("earlier_failed")(fourth?.error);
+      assert.equal(fourth?.error?.status, 424);
       const again = await client.saveMany(drafts.slice(0, 2));
       assert.deepEqual(
         again.map(({ created }) => created),

@@ -55,8 +55,8 @@ class Batch(Generic[T]):
             thread = (self._bodies[place]["document"], self._bodies[place]["thread"])
             if self._may_wait(outcome):
                 wait_s = max(wait_s, outcome.retry_after or 0)
-            # It came after one that has to wait, over the version that this one would have been.
-            elif outcome.code != "version_conflict" or thread not in threads:
+            # It came after one that has to wait, so the server did not try it.
+            elif outcome.code != "earlier_failed" or thread not in threads:
                 continue
             again.append(place)
             threads.add(thread)

@@ -290,7 +290,7 @@ def get_file(document: str, thread: str, version: int | None, content_types: Seq
         content_type = response.headers["content-type"].partition(";")[0]
         if content_type == "application/json":
             raise ValueError("it is not a file")
-        version = int(response.headers["etag"].strip('"'))
+        version = int(response.headers["etag"].strip('"').partition("-")[0])
         return StoredFile(response.content, content_type, _filename(response), version)
 
     query: Query = {"document": document, "thread": thread, "version": version}

@@ -248,7 +248,18 @@ class FakeServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
         for place, part in enumerate(parts):
             for name in required:
                 _required(part, name, f"/signatures/{place}")
-        return 200, {"results": [self._one_of_many(handle, part, request) for part in parts]}
+        results: list[dict[str, Any]] = []
+        failed: set[tuple[str, str]] = set()
+        for part in parts:
+            if handle == self._save and _key(part) in failed:
+                message = "An earlier signature of this thread in the request was not saved, so this one was not tried."
+                error = {"code": "earlier_failed", "message": message}
+                results.append({"status": 424, "signature": None, "error": error})
+                continue
+            results.append(self._one_of_many(handle, part, request))
+            if results[-1]["error"]:
+                failed.add(_key(part))
+        return 200, {"results": results}
 
     def _one_of_many(self, handle: _Handler, part: dict[str, Any], request: httpx.Request) -> dict[str, Any]:
         try:
