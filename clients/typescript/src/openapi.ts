@@ -1736,11 +1736,11 @@ export interface operations {
           /** @description The thread: the process in which the document is signed */
           thread: string;
           /** @description The signature: CMS in base64, or XML. It is stored and returned byte for byte */
-          cms: string;
+          cms: unknown;
           /** @description The content that a detached signature signs, in base64 */
-          content?: string;
+          content?: unknown;
           /** @description Additional certificates in PEM, of absent signers and of authorities in between. They are not trusted */
-          certificates?: string;
+          certificates?: unknown;
           /** @description The version that was signed over; 0, or left out, for the first signature */
           version?: number | null;
           /** @description The creator of the version; returned as text */
@@ -1752,11 +1752,11 @@ export interface operations {
           /** @description The stage of the version */
           stage?: string | null;
         };
-        "application/pkcs7-signature": string;
-        "application/pkcs7-mime": string;
-        "application/xml": string;
-        "text/xml": string;
-        "application/octet-stream": string;
+        "application/pkcs7-signature": unknown;
+        "application/pkcs7-mime": unknown;
+        "application/xml": unknown;
+        "text/xml": unknown;
+        "application/octet-stream": unknown;
       };
     };
     responses: {
@@ -1995,9 +1995,9 @@ export interface operations {
           /** @description The version; the current one if it is left out */
           version?: number | null;
           /** @description The content that a detached signature signs, in base64 */
-          content?: string;
+          content?: unknown;
           /** @description Additional certificates in PEM, of absent signers and of authorities in between. They are not trusted */
-          certificates?: string;
+          certificates?: unknown;
         };
       };
     };
@@ -2059,13 +2059,13 @@ export interface operations {
         };
         "multipart/form-data": {
           /** @description The signature: CMS in base64, or XML. It is stored and returned byte for byte */
-          cms: string;
+          cms: unknown;
         };
-        "application/pkcs7-signature": string;
-        "application/pkcs7-mime": string;
-        "application/xml": string;
-        "text/xml": string;
-        "application/octet-stream": string;
+        "application/pkcs7-signature": unknown;
+        "application/pkcs7-mime": unknown;
+        "application/xml": unknown;
+        "text/xml": unknown;
+        "application/octet-stream": unknown;
       };
     };
     responses: {
@@ -2099,17 +2099,17 @@ export interface operations {
         };
         "multipart/form-data": {
           /** @description The signature: CMS in base64, or XML. It is stored and returned byte for byte */
-          cms: string;
+          cms: unknown;
           /** @description The content that a detached signature signs, in base64 */
-          content?: string;
+          content?: unknown;
           /** @description Additional certificates in PEM, of absent signers and of authorities in between. They are not trusted */
-          certificates?: string;
+          certificates?: unknown;
         };
-        "application/pkcs7-signature": string;
-        "application/pkcs7-mime": string;
-        "application/xml": string;
-        "text/xml": string;
-        "application/octet-stream": string;
+        "application/pkcs7-signature": unknown;
+        "application/pkcs7-mime": unknown;
+        "application/xml": unknown;
+        "text/xml": unknown;
+        "application/octet-stream": unknown;
       };
     };
     responses: {
