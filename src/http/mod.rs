@@ -78,6 +78,17 @@ pub use openapi::document as openapi;
 pub use route::{Audience, NamesTenant, PIECE_BYTES, Route};
 pub use server::{Server, serve, serve_watchers};
 
+/// The optional parameters of a signature to save.
+const OF_DRAFTS: &[&p::Parameter] = &[
+    &p::CONTENT,
+    &p::CERTIFICATES,
+    &p::SIGNED_OVER,
+    &p::VERSION_CREATED_BY,
+    &p::VERSION_COMMENT,
+    &p::TAGS,
+    &p::STAGE,
+];
+
 /// All routes of the server. The routes of operators also exist under `/tenants/{tenant}`, where callers of the
 /// platform act for any tenant.
 pub static ROUTES: &[Route] = &[
@@ -98,15 +109,7 @@ pub static ROUTES: &[Route] = &[
     )
     .conditional()
     .requires(&[&p::DOCUMENT, &p::THREAD, &p::CMS])
-    .allows(&[
-        &p::CONTENT,
-        &p::CERTIFICATES,
-        &p::SIGNED_OVER,
-        &p::VERSION_CREATED_BY,
-        &p::VERSION_COMMENT,
-        &p::TAGS,
-        &p::STAGE,
-    ])
+    .allows(OF_DRAFTS)
     .takes(BodyKind::Signature)
     .waits(Waits::ReadyChain(Operation::Save)),
     Route::of_tenant(
@@ -149,15 +152,7 @@ pub static ROUTES: &[Route] = &[
         Err(Error::RouteNotFound)
     })
     .requires(&[&p::DOCUMENT, &p::THREAD, &p::CMS])
-    .allows(&[
-        &p::CONTENT,
-        &p::CERTIFICATES,
-        &p::SIGNED_OVER,
-        &p::VERSION_CREATED_BY,
-        &p::VERSION_COMMENT,
-        &p::TAGS,
-        &p::STAGE,
-    ])
+    .allows(OF_DRAFTS)
     .takes(BodyKind::Many)
     .answers(many::save),
     Route::of_tenant(
