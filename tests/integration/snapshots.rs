@@ -2,7 +2,9 @@
 //! their readers, so accept it on purpose: run with `INSTA_UPDATE=always` and review the difference.
 
 use std::collections::BTreeSet;
+use std::net::TcpListener;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use insta::{Settings, assert_json_snapshot};
 use nix::sys::signal::Signal;
@@ -128,6 +130,8 @@ fn the_openapi_document() {
 struct Told<'a> {
     folder: &'a str,
     data_dir: &'a Path,
+    /// Where nobody answers.
+    silent: &'a str,
     /// The options that name the server to ask; none for commands that use the database themselves.
     server: Vec<String>,
     commands: BTreeSet<String>,
@@ -144,12 +148,13 @@ impl Told<'_> {
             all.extend(self.server.iter().map(String::as_str));
         }
         let told = if is_of_machine || self.server.is_empty() {
-            run(self.data_dir, &all)
+            succeeds(allowed(self.data_dir, &all))
         } else {
             succeeds(elsewhere(self.data_dir, &all))
         };
         let told = told
             .replace(self.folder, "FOLDER")
+            .replace(self.silent, "https://1.1.1.1")
             .replace(env!("CARGO_MANIFEST_DIR"), "REPOSITORY");
         let mut told: Value = serde_json::from_str(&told).unwrap();
         if name == "whoami" {
@@ -192,6 +197,19 @@ fn as_command_line(told: &mut Value) {
     }
 }
 
+/// A command that may ask on this machine.
+fn allowed(data_dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = sigpersist(data_dir, arguments);
+    command.env("SIGPERSIST_WEBHOOKS_ALLOW", "127.0.0.1");
+    command
+}
+
+fn serve(data_dir: &Path) -> Program {
+    let mut command = allowed(data_dir, &["serve", "--listen", "127.0.0.1:0"]);
+    command.stderr(Stdio::null());
+    Program::start(command)
+}
+
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name]
         .as_str()
@@ -213,9 +231,13 @@ fn every_command_is_told(by_server: bool) {
     let data_dir = folder.path().join("data");
     let path = |name: &str| folder.path().join(name).display().to_string();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    // A witness must not be asked on the network, and its state would change when it has answered.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", listener.local_addr().unwrap());
     let mut told = Told {
         folder: folder.path().to_str().unwrap(),
         data_dir: &data_dir,
+        silent: &silent,
         server: Vec::new(),
         commands: BTreeSet::new(),
     };
@@ -230,7 +252,7 @@ fn every_command_is_told(by_server: bool) {
     told.keep("migrate", "migrate", &migrated);
     let mut server = None;
     if by_server {
-        let started = Program::serve(&data_dir);
+        let started = serve(&data_dir);
         write("token", &platform_token(&data_dir));
         told.server = ["--server", &started.base, "--token-file", &path("token")]
             .map(str::to_owned)
@@ -242,7 +264,7 @@ fn every_command_is_told(by_server: bool) {
     told.by("tenant create", &created);
     let secret = told.by("key add", &["acme", "--kid", "first"]);
     assert!(!text(&secret, "secret").is_empty());
-    let server = server.unwrap_or_else(|| Program::serve(&data_dir));
+    let server = server.unwrap_or_else(|| serve(&data_dir));
     let token = told.by(
         "token issue",
         &["acme", "--subject", "script", "--kid", "first"],
@@ -311,13 +333,8 @@ fn every_command_is_told(by_server: bool) {
     );
     told.by("log rotate-key", &[]);
     let vkey = VerifierKey::witness("example.com/w", [7; 32]).to_string();
-    let witness = [
-        "example.com/w",
-        "--url",
-        "https://1.1.1.1/w",
-        "--key",
-        &vkey,
-    ];
+    let url = format!("{silent}/w");
+    let witness = ["example.com/w", "--url", &url, "--key", &vkey];
     told.by(
         "witness add",
         &[&witness[..], &["--tenant", "acme"]].concat(),
