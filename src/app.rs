@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 
 use crate::auth::Authenticator;
 use crate::caches::Caches;
-use crate::config::Config;
+use crate::config::{Config, entries};
 use crate::spool::Spool;
 use crate::waiters::Waiters;
 
@@ -171,8 +171,7 @@ impl App {
             return Ok(outbound);
         }
         let config = &self.config.webhooks;
-        let allow = config.allow.split(',').map(str::trim);
-        let allow = allow.filter(|text| !text.is_empty()).map(str::parse);
+        let allow = entries(&config.allow).map(str::parse);
         let rules = Rules {
             allow: allow
                 .collect::<Result<_, _>>()

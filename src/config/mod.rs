@@ -325,6 +325,12 @@ impl Default for TracesConfig {
     }
 }
 
+/// The entries of a setting that are separated by commas.
+pub fn entries(setting: &str) -> impl Iterator<Item = &str> {
+    let entries = setting.split(',').map(str::trim);
+    entries.filter(|entry| !entry.is_empty())
+}
+
 impl Config {
     /// Maximum number of requests answered at once. With more than a few per database connection, they would wait
     /// again, where the server does not notice that a client has hung up. And hooks, of which one tenant may run half,

@@ -1,13 +1,13 @@
 //! Origins of pages, as the setting `http.cors_origins` has them.
 
+use super::entries;
+
 /// The first entry of the setting that is not an origin; none if all are.
 ///
 /// An origin is a scheme, a host and perhaps a port as a browser writes them: in lower case, without a default port and
 /// without a slash at the end (RFC 6454 section 6.1).
 pub(super) fn no_origin(setting: &str) -> Option<&str> {
-    let entries = setting.split(',').map(str::trim);
-    let mut entries = entries.filter(|entry| !entry.is_empty());
-    entries.find(|entry| {
+    entries(setting).find(|entry| {
         if *entry == "*" {
             return false;
         }

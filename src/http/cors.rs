@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::reply::{Reply, Response};
 use super::respond::Incoming;
 use super::route;
+use crate::config::entries;
 
 /// Headers that requests of pages may have, beside those that all may.
 const ALLOWED_HEADERS: &str = "authorization, content-type, if-match, if-none-match, if-range, last-event-id, prefer, range, traceparent, tracestate, x-request-id";
@@ -31,10 +32,9 @@ pub(super) struct Origins {
 impl Origins {
     /// Reads the setting `http.cors_origins`, which was checked before.
     pub(super) fn new(setting: &str) -> Self {
-        let allowed = setting.split(',').map(str::trim);
-        let allowed = allowed.filter_map(|origin| HeaderValue::from_str(origin).ok());
+        let allowed = entries(setting).filter_map(|origin| HeaderValue::from_str(origin).ok());
         Self {
-            allowed: allowed.filter(|origin| !origin.is_empty()).collect(),
+            allowed: allowed.collect(),
         }
     }
 

@@ -77,9 +77,7 @@ pub(super) struct FailureOfOne {
 
 /// The status and view of an error within an answer. The log says what the client is not told.
 pub(super) fn failure_of_one(error: &Error) -> (StatusCode, FailureOfOne) {
-    let status = status(error);
-    log(error, status);
-    metrics::refused(error.code());
+    record(error);
     let retry_after = header(error).filter(|(name, _)| name == RETRY_AFTER);
     let failure = FailureOfOne {
         code: error.code(),
@@ -87,13 +85,18 @@ pub(super) fn failure_of_one(error: &Error) -> (StatusCode, FailureOfOne) {
         details: Details::of(error),
         retry_after: retry_after.and_then(|(_, value)| value.to_str().ok()?.parse().ok()),
     };
-    (status, failure)
+    (status(error), failure)
+}
+
+/// Logs and counts an error.
+fn record(error: &Error) {
+    log(error, status(error));
+    metrics::refused(error.code());
 }
 
 /// The response to a request that failed. The log says what the client is not told.
 pub(super) fn error_response(error: &Error, request_id: &str) -> Response {
-    log(error, status(error));
-    metrics::refused(error.code());
+    record(error);
     refusal(error, request_id)
 }
 

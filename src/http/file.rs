@@ -51,11 +51,6 @@ impl FilePart {
         })
     }
 
-    /// Whether it is less than the whole file.
-    pub(super) fn is_partial(&self) -> bool {
-        (self.from, self.to) != (0, self.size)
-    }
-
     /// Reads it as it is sent. Its share of the budget is held until then.
     pub(super) fn stream(self, held: Option<Arc<Held>>) -> impl Stream<Item = io::Result<Bytes>> {
         let state = (self.file, self.from, self.to, held);

@@ -4,15 +4,15 @@
 //! path answers, nor put every error in the contract's envelope. A table can, and the tests iterate over it.
 //!
 //! - `connections` accepts connections, and `places` limits their number; `head` refuses malformed heads before warp
-//!   sees them; `server` stops gracefully; `respond` is the path of a request through this module;
-//!   `cors` lets pages in browsers use it.
+//!   sees them; `server` stops gracefully; `respond` is the path of a request through this module; `cors` lets pages in
+//!   browsers use it.
 //! - `local` answers requests of the command line in this process; `logged` holds answers until a version is in the log.
 //! - `auth` authenticates the caller; `body` reads request bodies; `parameters` (with `given`), `query` and `form` parse them,
-//!   by the table in `parameter`, with files in `multipart`; `preconditions` reads conditional headers. `budget` limits the bytes of bodies and answers
-//!   in memory.
-//! - `signatures`, `many` of them at once, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`, `proof`, `public_log`,
-//!   `witnesses`, `events`, `webhooks`, `tenants`, `transfers`, `keys`, `whoami` and `health` have the handlers; `operators` has what the
-//!   handlers for operators share. `reply`, in `pieces` or from a `file`, in the
+//!   by the table in `parameter`, with files in `multipart`; `preconditions` reads conditional headers. `budget` limits the
+//!   bytes of bodies and answers in memory.
+//! - `signatures`, `many` of them at once, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`,
+//!   `proof`, `public_log`, `witnesses`, `events`, `webhooks`, `tenants`, `transfers`, `keys`, `whoami` and `health` have the
+//!   handlers; `operators` has what the handlers for operators share. `reply`, in `pieces` or from a `file`, in the
 //!   `representation` that is asked for, and `error`, with its `details`, write the responses.
 
 mod audit;
@@ -67,7 +67,6 @@ mod witnesses;
 
 use http::Method;
 use sigpersist_model::context::Scope;
-use sigpersist_model::error::Error;
 use sigpersist_model::plugin::Operation;
 
 use parameter as p;
@@ -148,13 +147,15 @@ pub static ROUTES: &[Route] = &[
         &p::CURSOR,
         &p::OMIT,
     ]),
-    Route::of_tenant(Method::POST, "/signatures", Scope::SignaturesWrite, |_| {
-        Err(Error::RouteNotFound)
-    })
+    Route::of_tenant_waiting(
+        Method::POST,
+        "/signatures",
+        Scope::SignaturesWrite,
+        many::save,
+    )
     .requires(&[&p::DOCUMENT, &p::THREAD, &p::CMS])
     .allows(OF_DRAFTS)
-    .takes(BodyKind::Many)
-    .answers(many::save),
+    .takes(BodyKind::Many),
     Route::of_tenant(
         Method::POST,
         "/signatures/get",

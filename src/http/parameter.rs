@@ -164,7 +164,7 @@ parameters! {
     WAIT = "wait", Integer { min: 0, max: super::events::MAX_WAIT_S, default: Some(0) },
         "Number of seconds to wait for an event, if there is none yet", json!(20);
     SIGNATURES = "signatures", Other(|| json!({ "type": "array", "items": { "type": "object" }, "minItems": 1, "maxItems": MAX_MANY })),
-        "The signatures", json!([]);
+        "At most 100", json!([]);
     TYPES = "types", Other(|| json!({ "type": "array", "items": { "$ref": "#/components/schemas/EventTypes" }, "maxItems": MAX_TYPES })),
         "The types of events to tell; a type that ends with a dot stands for all that begin so. All if it is left out",
         json!(["version.saved", "signature."]);

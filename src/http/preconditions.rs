@@ -25,13 +25,15 @@ enum Comparison {
 }
 
 /// Whether `If-None-Match` names this tag, which is not that of a version.
-pub(super) fn has_copy(headers: &HeaderMap, tag: &str) -> bool {
-    let values = headers.get_all(IF_NONE_MATCH).iter();
-    let values = values.filter_map(|value| value.to_str().ok());
-    let mut elements = values.flat_map(|value| value.split(',')).map(str::trim);
-    elements.any(|element| {
-        let element = element.strip_prefix("W/").unwrap_or(element);
-        element == "*" || element.trim_matches('"') == tag
+///
+/// # Errors
+///
+/// As [`preconditions`].
+pub(super) fn has_copy(headers: &HeaderMap, tag: &str) -> Result<bool> {
+    Ok(match tags(headers, &IF_NONE_MATCH)? {
+        None => false,
+        Some(Tags::Any) => true,
+        Some(Tags::These(tags)) => tags.iter().any(|(opaque, _)| *opaque == tag),
     })
 }
 
@@ -40,11 +42,32 @@ fn versions(
     name: &HeaderName,
     comparison: Comparison,
 ) -> Result<Option<Versions>> {
-    let mut found: Option<Vec<u32>> = None;
+    Ok(tags(headers, name)?.map(|tags| match tags {
+        Tags::Any => Versions::Any,
+        Tags::These(tags) => Versions::These(
+            tags.into_iter()
+                .filter(|(_, is_weak)| !is_weak || comparison == Comparison::Weak)
+                // A tag that is not one of our versions is legal, but matches nothing.
+                .filter_map(|(opaque, _)| opaque.parse().ok())
+                .collect(),
+        ),
+    }))
+}
+
+/// The tags that a header names.
+enum Tags<'h> {
+    /// Those of anything that exists.
+    Any,
+    /// These, without quotes, and whether each is weak.
+    These(Vec<(&'h str, bool)>),
+}
+
+fn tags<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<Tags<'h>>> {
+    let mut found: Option<Vec<(&str, bool)>> = None;
     for value in headers.get_all(name) {
         let text = value.to_str().map_err(|_| unreadable(name))?.trim();
         if text == "*" {
-            return Ok(Some(Versions::Any));
+            return Ok(Some(Tags::Any));
         }
         let tags = found.get_or_insert_default();
         // Elements of a list may be empty (RFC 9110 section 5.6.1.2), but not all of them.
@@ -57,7 +80,7 @@ fn versions(
             return Err(unreadable(name));
         }
         for tag in elements {
-            let (weak, tag) = match tag.strip_prefix("W/") {
+            let (is_weak, tag) = match tag.strip_prefix("W/") {
                 Some(tag) => (true, tag),
                 None => (false, tag),
             };
@@ -66,15 +89,10 @@ fn versions(
                 .and_then(|tag| tag.strip_suffix('"'))
                 .filter(|tag| !tag.contains('"'))
                 .ok_or_else(|| unreadable(name))?;
-            // A tag that is not one of our versions is legal, but matches nothing.
-            if let Ok(version) = opaque.parse()
-                && (!weak || comparison == Comparison::Weak)
-            {
-                tags.push(version);
-            }
+            tags.push((opaque, is_weak));
         }
     }
-    Ok(found.map(Versions::These))
+    Ok(found.map(Tags::These))
 }
 
 fn unreadable(name: &HeaderName) -> Error {

@@ -111,14 +111,7 @@ impl Reply {
 
     /// 200 with a file, or 206 with a part of it. It is read as it is sent.
     pub(super) fn file(kind: &str, part: FilePart) -> Self {
-        let mut reply = Self::ok(Pieces::default())
-            .with_header(CONTENT_TYPE, kind)
-            .with_header(ACCEPT_RANGES, "bytes");
-        if part.is_partial() {
-            let range = format!("bytes {}-{}/{}", part.from, part.to - 1, part.size);
-            reply = reply.with_header(CONTENT_RANGE, &range);
-            reply.status = StatusCode::PARTIAL_CONTENT;
-        }
+        let mut reply = Self::ok(Pieces::default()).ranged(kind, (part.from, part.to), part.size);
         reply.file = Some(part);
         reply
     }
@@ -133,17 +126,18 @@ impl Reply {
         let (from, to) = asked(size as u64, &format!("\"{tag}\""), headers)?;
         let within = |place| usize::try_from(place).unwrap_or(size);
         let part = bytes.slice(within(from)..within(to));
-        let is_partial = part.len() < size;
-        let mut reply = Self::ok(part.into())
-            .with_header(CONTENT_TYPE, kind)
-            .with_header(ACCEPT_RANGES, "bytes")
-            .with_etag(tag);
-        if is_partial {
-            let range = format!("bytes {from}-{}/{size}", to - 1);
-            reply = reply.with_header(CONTENT_RANGE, &range);
-            reply.status = StatusCode::PARTIAL_CONTENT;
+        let reply = Self::ok(part.into()).ranged(kind, (from, to), size as u64);
+        Ok(reply.with_etag(tag))
+    }
+
+    /// Says which bytes of how many are sent: the first, and the one after the last.
+    fn ranged(mut self, kind: &str, (from, to): (u64, u64), size: u64) -> Self {
+        if (from, to) != (0, size) {
+            self.status = StatusCode::PARTIAL_CONTENT;
+            self = self.with_header(CONTENT_RANGE, &format!("bytes {from}-{}/{size}", to - 1));
         }
-        Ok(reply)
+        self.with_header(CONTENT_TYPE, kind)
+            .with_header(ACCEPT_RANGES, "bytes")
     }
 
     /// 200 with a body that is sent as it comes.

@@ -178,6 +178,25 @@ impl Route {
         scope: Scope,
         handler: fn(Call) -> Result<Reply>,
     ) -> Self {
+        Self::for_tenant(method, path, scope, Handler::Blocking(handler))
+    }
+
+    /// A route of tenants whose handler waits without a thread.
+    pub(super) const fn of_tenant_waiting(
+        method: Method,
+        path: &'static str,
+        scope: Scope,
+        handler: fn(Call) -> Waiting,
+    ) -> Self {
+        Self::for_tenant(method, path, scope, Handler::Waiting(handler))
+    }
+
+    const fn for_tenant(
+        method: Method,
+        path: &'static str,
+        scope: Scope,
+        handler: Handler,
+    ) -> Self {
         Self {
             method,
             path,
@@ -191,7 +210,7 @@ impl Route {
             optional: &[],
             waits: Waits::No,
             body: BodyKind::Json,
-            handler: Handler::Blocking(handler),
+            handler,
         }
     }
 
@@ -201,7 +220,16 @@ impl Route {
         scope: Scope,
         handler: fn(Call) -> Result<Reply>,
     ) -> Self {
-        let mut route = Self::of_tenant(method, path, scope, handler);
+        Self::for_operators(method, path, scope, Handler::Blocking(handler))
+    }
+
+    const fn for_operators(
+        method: Method,
+        path: &'static str,
+        scope: Scope,
+        handler: Handler,
+    ) -> Self {
+        let mut route = Self::for_tenant(method, path, scope, handler);
         route.audience = Audience::Operators;
         route.names_tenant = NamesTenant::Maybe;
         route.body = BodyKind::SmallJson;
@@ -253,19 +281,13 @@ impl Route {
         }
     }
 
-    /// Lets the handler wait without a thread.
-    pub(super) const fn answers(mut self, handler: fn(Call) -> Waiting) -> Self {
-        self.handler = Handler::Waiting(handler);
-        self
-    }
-
     /// A route of operators whose handler waits without a thread.
     pub(super) const fn of_followers(
         path: &'static str,
         scope: Scope,
         handler: fn(Call) -> Waiting,
     ) -> Self {
-        Self::of_operators(Method::GET, path, scope, |_| Err(Error::RouteNotFound)).answers(handler)
+        Self::for_operators(Method::GET, path, scope, Handler::Waiting(handler))
     }
 
     /// Makes the route exist under `/tenants/{tenant}` too, or only there.

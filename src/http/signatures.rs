@@ -192,19 +192,15 @@ pub(super) fn get(call: Call) -> Result<Reply> {
             current_version: signature.version,
         });
     }
-    // Reserves memory now, so that a request that cannot be answered now holds none.
-    let bytes = signature.body.as_ref().map_or(0, |body| body.bytes.len());
-    call.reserve(read_and_shown(bytes))?;
-    let verifies = parameters.flag(&parameter::VERIFY)?;
-    let inspects = parameters.flag(&parameter::INSPECT)?;
     if let Some(body) = &signature.body
         && let Some((kind, file)) = file_asked(&call.headers, body)?
     {
         // A thread of the same name may be saved anew, and JSON has the version alone as its tag.
         let tag = format!("{}-{}", signature.version, to_hex(&body.sha256));
-        let reply = if has_copy(&call.headers, &tag) {
+        let reply = if has_copy(&call.headers, &tag)? {
             Reply::not_modified().with_etag(tag)
         } else {
+            call.reserve(read_and_shown(file.len()))?;
             Reply::part(kind, file, &tag, &call.headers)?.named(&file_name(&signature, kind))
         };
         return Ok(reply.varying_by_accept());
@@ -214,6 +210,11 @@ pub(super) fn get(call: Call) -> Result<Reply> {
             .with_etag(signature.version)
             .varying_by_accept());
     }
+    // Reserves memory now, so that a request that cannot be answered now holds none.
+    let bytes = signature.body.as_ref().map_or(0, |body| body.bytes.len());
+    call.reserve(read_and_shown(bytes))?;
+    let verifies = parameters.flag(&parameter::VERIFY)?;
+    let inspects = parameters.flag(&parameter::INSPECT)?;
     let mut content = OneContent::new(&signature);
     if let Some(body) = signature.body.as_ref().filter(|_| verifies || inspects) {
         let told = signatures::examine(

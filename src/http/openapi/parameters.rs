@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::many::MAX_MANY;
 use super::super::multipart;
-use super::super::parameter::{CERTIFICATES, CMS, CONTENT, Parameter, label};
+use super::super::parameter::{CERTIFICATES, CMS, CONTENT, Parameter, SIGNATURES, label};
 use super::super::parameters::FILE_TYPES;
 use super::super::route::{BodyKind, Route};
 
@@ -177,20 +176,17 @@ pub(super) fn preconditions() -> [Value; 2] {
 /// The bodies in which a route takes its parameters, by media type.
 pub(super) fn bodies(route: &Route) -> Value {
     let json = match route.body {
-        BodyKind::Many => json!({
-            "type": "object",
-            "properties": {
-                "signatures": {
-                    "description": "At most 100",
-                    "type": "array",
-                    "items": body(route),
-                    "minItems": 1,
-                    "maxItems": MAX_MANY,
-                },
-            },
-            "required": ["signatures"],
-            "additionalProperties": false,
-        }),
+        BodyKind::Many => {
+            let mut list = SIGNATURES.schema();
+            list["description"] = SIGNATURES.description.into();
+            list["items"] = body(route);
+            json!({
+                "type": "object",
+                "properties": { SIGNATURES.name: list },
+                "required": [SIGNATURES.name],
+                "additionalProperties": false,
+            })
+        }
         _ => body(route),
     };
     let mut content = json!({ "application/json": { "schema": json } });

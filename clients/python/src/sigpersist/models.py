@@ -896,8 +896,8 @@ class Event(Model):
     """
     What happened: `version.saved`, `version.imported`, `version.backfilled` (it was stored before there was a log),
     `signature.deleted`, `verdict.recorded`, `version.refused` (if the tenant wants that), any `action` of the audit trail
-    about the tenant, such as `hook.set`; or `erased`, if it was about a signature that was deleted since; or `lost`, if the database was restored from a backup
-    that lacks it.
+    about the tenant, such as `hook.set`; or `erased`, if it was about a signature that was deleted since; or `lost`, if the
+    database was restored from a backup that lacks it.
     """
     at: datetime
     """When it happened."""

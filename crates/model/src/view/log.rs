@@ -39,8 +39,8 @@ pub struct HappeningView {
     pub number: i64,
     /// What happened: `version.saved`, `version.imported`, `version.backfilled` (it was stored before there was a log),
     /// `signature.deleted`, `verdict.recorded`, `version.refused` (if the tenant wants that), any `action` of the audit trail
-    /// about the tenant, such as `hook.set`; or `erased`, if it was about a signature that was deleted since; or `lost`, if the database was restored from a backup
-    /// that lacks it.
+    /// about the tenant, such as `hook.set`; or `erased`, if it was about a signature that was deleted since; or `lost`, if the
+    /// database was restored from a backup that lacks it.
     #[serde(rename = "type")]
     #[schema(example = "version.saved")]
     pub kind: String,

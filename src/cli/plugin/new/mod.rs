@@ -126,7 +126,7 @@ impl New {
                 "Made the plugin {name} in {}.\nNext: cd {shown} && make cases",
                 lang.title()
             ),
-            &json!({ "name": name, "folder": folder, "language": lang.word(), "kind": kind.word(), "files": files }),
+            &json!({ "name": name, "folder": folder, "language": word(&lang), "kind": word(&kind), "files": files }),
         )
     }
 }
@@ -186,13 +186,13 @@ fn readme(name: &str, language: Language, kind: Kind) -> String {
         .replace("{{breaks}}", language.breaks())
 }
 
-impl Language {
-    fn word(self) -> String {
-        self.to_possible_value()
-            .map(|value| value.get_name().to_owned())
-            .unwrap_or_default()
-    }
+/// The word of an option's value.
+fn word(value: &impl ValueEnum) -> String {
+    let value = value.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
+}
 
+impl Language {
     fn title(self) -> &'static str {
         match self {
             Self::Rust => "Rust",
@@ -251,12 +251,6 @@ impl Language {
 }
 
 impl Kind {
-    fn word(self) -> String {
-        self.to_possible_value()
-            .map(|value| value.get_name().to_owned())
-            .unwrap_or_default()
-    }
-
     /// Macro that compiles the bindings of the interface in C.
     fn export(self) -> &'static str {
         match self {
