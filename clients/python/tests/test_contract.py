@@ -122,6 +122,17 @@ def test_more_than_a_request_may_have_are_sent_in_several(client: Client) -> Non
     assert client.save_many([]) == []
 
 
+def test_none_of_a_thread_is_sent_after_one_that_was_not_saved(client: Client) -> None:
+    # Version 1 may mean a first version, so the second one could take the place of the first in another request.
+    drafts = [Draft(f"doc {number}", "apart", "x") for number in range(101)]
+    client.save("doc 99", "apart", "other")
+    drafts[100] = Draft("doc 99", "apart", "second", 1)
+    saved = client.save_many(drafts)
+    assert [isinstance(one, Saved) for one in saved] == [True] * 99 + [False] * 2
+    assert [one.code for one in saved if isinstance(one, SigpersistError)] == ["version_conflict", "earlier_failed"]
+    assert client.get("doc 99", "apart").version == 1
+
+
 def test_one_that_is_wrong_is_named_by_its_place_among_all(client: Client) -> None:
     drafts = [Draft(f"doc {number}", "thread", "x") for number in range(120)]
     drafts[103] = Draft("doc 103", "thread", "")

@@ -270,7 +270,8 @@ export class Sigpersist {
     options: RequestOptions,
     read: (one: { status: number; signature: Api.Schemas["SignatureContent"] }) => Outcome,
   ): Promise<(Outcome | { error: SigpersistError })[]> {
-    const patience = { ...this.#transport.limits(options), signal: options.signal };
+    const keepsOrder = path === "/signatures";
+    const patience = { ...this.#transport.limits(options), signal: options.signal, keepsOrder };
     return sendMany(items, patience, async (batch) => {
       const call: Call = { method: "POST", path, body: { signatures: batch.map(inBase64) }, repeatable: true };
       const answer = await this.#transport.call<Api.ContentOf<"save_signatures">>(call, options);

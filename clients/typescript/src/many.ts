@@ -18,6 +18,8 @@ export interface Patience {
   attempts: number;
   longestWaitS: number;
   signal: AbortSignal | undefined;
+  /** Whether none of a thread is sent after one that failed: a later one could take its place. */
+  keepsOrder: boolean;
 }
 
 /** The most that the server takes in one request. */
@@ -30,8 +32,14 @@ export async function sendMany<Item extends Thread, Outcome extends { error?: Si
   send: (batch: Item[]) => Promise<Outcome[]>,
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
+  const failed = new Map<string, SigpersistError>();
   for (let start = 0; start < items.length; start += MOST) {
-    let left = items.slice(start, start + MOST).map((item, index) => ({ item, place: start + index }));
+    const all = items.slice(start, start + MOST).map((item, index) => ({ item, place: start + index }));
+    let left = all.filter(({ item, place }) => {
+      const earlier = failed.get(keyOf(item));
+      if (earlier !== undefined) outcomes[place] = { error: earlierFailed(earlier) } as Outcome;
+      return earlier === undefined;
+    });
     for (let attempt = 1; left.length > 0; attempt++) {
       const sent = left;
       const got = await send(sent.map(({ item }) => item)).catch((error: unknown) => {
@@ -47,7 +55,7 @@ export async function sendMany<Item extends Thread, Outcome extends { error?: Si
       left = sent.filter(({ item, place }) => {
         const error = outcomes[place]?.error;
         if (error === undefined) return false;
-        const thread = JSON.stringify([item.document, item.thread]);
+        const thread = keyOf(item);
         const { retryAfter } = error;
         if ((error.status === 429 || error.status === 503) && retryAfter !== undefined) {
           if (retryAfter > patience.longestWaitS) return false;
@@ -62,8 +70,24 @@ export async function sendMany<Item extends Thread, Outcome extends { error?: Si
       // Never too early, and not all clients at once.
       if (left.length > 0) await sleep(waitS * 1000 * (1 + Math.random() / 10), patience.signal);
     }
+    if (!patience.keepsOrder) continue;
+    for (const { item, place } of all) {
+      const error = outcomes[place]?.error;
+      if (error !== undefined) failed.set(keyOf(item), error);
+    }
   }
   return outcomes;
+}
+
+function keyOf({ document, thread }: Thread): string {
+  return JSON.stringify([document, thread]);
+}
+
+/** What the server says of those that come after one of their thread that was not saved, in the same request. */
+function earlierFailed({ requestId }: SigpersistError): SigpersistError {
+  const message =
+    "An earlier signature of this thread was not saved, so this one was not tried. Send both again when you know why.";
+  return new SigpersistError({ status: 424, code: "earlier_failed", message, requestId });
 }
 
 /** An error of a whole request, in which the place of an item is that among all. */

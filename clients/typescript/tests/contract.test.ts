@@ -309,6 +309,24 @@ for (const server of servers()) {
       assert.deepEqual(await client.saveMany([]), []);
     });
 
+    it("are not sent after one of their thread that was not saved", async () => {
+      // Version 1 may mean a first version, so the second one could take the place of the first in another request.
+      const thread = newThread();
+      await client.save({ ...thread, version: 0, cms: cms("other") });
+      const drafts = Array.from({ length: 99 }, () => ({ ...newThread(), version: 0, cms: cms("x") }));
+      const saved = await client.saveMany([
+        ...drafts,
+        { ...thread, version: 0, cms: cms("first") },
+        { ...thread, version: 1, cms: cms("second") },
+      ]);
+      assert.equal(saved.filter(({ created }) => created).length, 99);
+      assert.deepEqual(
+        saved.slice(99).map(({ error }) => error?.code),
+        ["version_conflict", "earlier_failed"],
+      );
+      assert.equal((await client.get(thread)).version, 1);
+    });
+
     it("tell which of all is wrong, and do no harm if all are sent again", async () => {
       const drafts = Array.from({ length: 120 }, () => ({ ...newThread(), version: 0, cms: cms("x") }));
       const wrong = drafts.map((draft, place) => (place === 103 ? { ...draft, cms: "" } : draft));

@@ -267,7 +267,8 @@ class Client:
         bodies: Iterable[dict[str, Any]],
     ) -> list[T | SigpersistError]:
         outcomes: list[T | SigpersistError] = []
-        for batch in batches(bodies, self._attempts, self._longest_wait_s):
+        saves = request is _requests.save_many
+        for batch in batches(bodies, self._attempts, self._longest_wait_s, saves=saves):
             while left := batch.left:
                 try:
                     answered = self._send(request(left))
