@@ -258,12 +258,13 @@ def requests(key):
         return (SERVED / stage / "checkpoint").read_bytes()
 
     forged = next(text for part, text in Note(checkpoint("1011")).changed() if part == "signature")
+    first, *others = hashes("1011-1000-1011").splitlines()
     for number, (status, old, proof, note) in enumerate(
         [
             (200, 0, b"", checkpoint("257")),
             (200, 257, hashes("1011-257-1000"), checkpoint("1000")),
             (409, 257, hashes("1011-257-1011"), checkpoint("1011")),
-            (422, 1000, flipped(hashes("1011-1000-1011"), 0, 2), checkpoint("1011")),
+            (422, 1000, b"\n".join([flipped_base64(first), *others]) + b"\n", checkpoint("1011")),
             (403, 1000, hashes("1011-1000-1011"), forged),
             (404, 0, b"", checkpoint("other")),
             (200, 1000, hashes("1011-1000-1011"), checkpoint("1011")),
