@@ -46,7 +46,7 @@ struct List {
     target: Option<f64>,
 }
 
-const LISTS: [List; 9] = [
+const LISTS: [List; 18] = [
     List {
         name: "newest of all",
         query: "",
@@ -100,6 +100,60 @@ const LISTS: [List; 9] = [
         query: "&tags=signed&tags=urgent&tags=customer:NNNNNNNNNN&tags_match=all",
         after: None,
         target: None,
+    },
+    List {
+        name: "newest of a common signer",
+        query: "&signer=bin:000000000003",
+        after: None,
+        target: Some(1.2),
+    },
+    List {
+        name: "newest of a rare signer",
+        query: "&signer=iin:000000000042",
+        after: None,
+        target: Some(1.2),
+    },
+    List {
+        name: "newest without a signer",
+        query: "&not_signed_by=bin:000000000003",
+        after: None,
+        target: Some(1.2),
+    },
+    List {
+        name: "newest of a verdict",
+        query: "&verdict=passed",
+        after: None,
+        target: Some(1.2),
+    },
+    List {
+        name: "oldest since a time",
+        query: "&direction=asc&created_since=2026-01-01%2001:00:00",
+        after: None,
+        target: Some(1.2),
+    },
+    List {
+        name: "last changed",
+        query: "&order=updated",
+        after: None,
+        target: Some(1.2),
+    },
+    List {
+        name: "last changed before a time",
+        query: "&updated_until=2026-01-01%2001:00:00",
+        after: None,
+        target: Some(1.2),
+    },
+    List {
+        name: "last changed of a rare tag",
+        query: "&order=updated&tags=customer:0000000042",
+        after: None,
+        target: Some(1.2),
+    },
+    List {
+        name: "last changed of a common tag",
+        query: "&order=updated&tags=kind:3",
+        after: None,
+        target: Some(2.0),
     },
 ];
 

@@ -21,6 +21,9 @@ mod pgbench;
 mod support;
 
 use offer::{Load, NUMBER, Numbers, Pace, Target, request};
+use sigpersist_model::signature::SignatureBody;
+use sigpersist_model::term::SignerTerm;
+use sigpersist_verify::report;
 use support::{SIGNATURE, Server, folder, median, new_tenant, setting};
 
 const CONNECTIONS: usize = 16;
@@ -29,6 +32,15 @@ const STORED: u64 = 5_000;
 /// Minimum ratios of the server's saves and reads to pgbench's.
 const SAVES: f64 = 1.0;
 const READS: f64 = 0.6;
+
+/// The terms of the signature's signers, as the server stores them: an array for Postgres.
+fn signers() -> String {
+    let body = SignatureBody::from_text(SIGNATURE.trim());
+    let report = report(&body.as_sent(), None);
+    let terms = SignerTerm::of_signers(report.signers.iter());
+    let quoted: Vec<_> = terms.iter().map(|term| format!("\"{term}\"")).collect();
+    format!("{{{}}}", quoted.join(","))
+}
 
 fn main() {
     if offer::was_the_load() {
@@ -80,9 +92,11 @@ fn main() {
             per_second(get.clone(), Numbers::Below(STORED), seconds as f64),
         )
     });
+    let signers = signers();
     let variables = [
         ("signature", &*signature),
         ("tags", "{iin:123456789011,bin:123456789021}"),
+        ("signers", &*signers),
     ];
     let mut calls = Vec::new();
     let saves = rounds_of("saves", rounds, |round| {

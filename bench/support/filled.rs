@@ -16,8 +16,8 @@ use super::support::{Server, folder, new_tenant};
 const OF_CUSTOMER: u64 = 50;
 /// Threads inserted by one statement.
 const BATCH: u64 = 500_000;
-const TABLES: &str =
-    "('signatures'::regclass, 'signature_versions'::regclass, 'signature_tags'::regclass)";
+const TABLES: &str = "('signatures'::regclass, 'signature_versions'::regclass, 'signature_tags'::regclass, \
+                      'signature_terms'::regclass)";
 
 pub(crate) struct Filled {
     pub(crate) name: &'static str,
@@ -82,7 +82,12 @@ impl Filled {
             owner.batch_execute(&definition).unwrap();
             println!("{name}: {definition}, {:.0?}", since.elapsed());
         }
-        for table in ["signatures", "signature_versions", "signature_tags"] {
+        for table in [
+            "signatures",
+            "signature_versions",
+            "signature_tags",
+            "signature_terms",
+        ] {
             owner
                 .batch_execute(&format!("VACUUM (FREEZE, ANALYZE) {table}"))
                 .unwrap();
@@ -174,7 +179,7 @@ impl Filled {
 }
 
 /// A statement that inserts threads with one version each. All have a customer and a kind as tags, and some have two
-/// more.
+/// more. Their signers are as rare as a customer, and as common as a kind. All have passed.
 fn insert(first: u64, last: u64, customers: u64) -> String {
     let new = format!(
         "SELECT n, timestamptz '2026-01-01' + n * interval '1 second' AS at, convert_to('signature ' || n, 'UTF8') AS signature, \
@@ -186,8 +191,11 @@ fn insert(first: u64, last: u64, customers: u64) -> String {
     format!(
         "INSERT INTO signatures (tenant_id, version, id, created_at, updated_at, document, thread) OVERRIDING SYSTEM VALUE \
          SELECT 1, 1, n, at, at, 'document-' || n, 'chain-' || n % 5000 FROM ({new}) new; \
-         INSERT INTO signature_versions (tenant_id, version, signature_id, created_at, encoding, sha256, tags, signature) \
-         SELECT 1, 1, n, at, 't', sha256(signature), tags, signature FROM ({new}) new; \
+         INSERT INTO signature_versions (tenant_id, version, signature_id, created_at, encoding, sha256, tags, signature, signers_indexed) \
+         SELECT 1, 1, n, at, 't', sha256(signature), tags, signature, true FROM ({new}) new; \
+         INSERT INTO signature_terms (tenant_id, signature_id, created_at, term) \
+         SELECT 1, n, at, term FROM ({new}) new, \
+                unnest(ARRAY['iin:' || to_char(n * 7919 % {customers}, 'FM000000000000'), 'bin:00000000000' || n % 10, 'verdict:passed']) AS term; \
          INSERT INTO signature_tags (tenant_id, signature_id, created_at, tag) \
          SELECT 1, n, at, tag FROM ({new}) new, unnest(tags) AS tag"
     )

@@ -54,11 +54,12 @@ impl Show {
         let request = door.get(&["tenants", &self.tenant, "trust-anchors"]);
         let anchors: Vec<AnchorView> = request.member("trust_anchors")?;
         let mut text = format!(
-            "accept:          {}\ndetached:        {}\nrevocation:      {}\nrecord verdicts: {}\n",
+            "accept:          {}\ndetached:        {}\nrevocation:      {}\nrecord verdicts: {}\nindex signers:   {}\n",
             set.accept.as_str(),
             set.detached.as_str(),
             set.revocation.as_str(),
-            set.record_verdicts
+            set.record_verdicts,
+            set.index_signers
         );
         if anchors.is_empty() {
             let slug = &self.tenant;
@@ -93,6 +94,10 @@ pub(super) struct Changes {
     /// Whether each saved version is verified, and the verdict recorded with it.
     #[arg(long, value_name = "true|false")]
     record_verdicts: Option<bool>,
+    /// Whether signatures can be found by who signed them. If you switch it on, signatures that are stored already are
+    /// indexed in the background of a server.
+    #[arg(long, value_name = "true|false")]
+    index_signers: Option<bool>,
 }
 
 #[derive(Debug, Args)]
@@ -111,11 +116,12 @@ impl Set {
             "detached": changes.detached,
             "revocation": changes.revocation,
             "record_verdicts": changes.record_verdicts,
+            "index_signers": changes.index_signers,
         });
         let request = door.patch(&["tenants", &tenant, "policy"]).json(&form);
         let set: sigpersist_model::policy::Policy = request.member("policy")?;
         let sentence = format!(
-            "The tenant `{tenant}` accepts {}{}, and records {} verdicts. Evidence about revocation {}.",
+            "The tenant `{tenant}` accepts {}{}, and records {} verdicts. Evidence about revocation {}. Signatures can{} be found by who signed them.",
             set.accept.phrase(),
             match set.detached {
                 Detached::Accept => "",
@@ -127,6 +133,7 @@ impl Set {
                 Revocation::IfPresent => "counts if the signature has it",
                 Revocation::Required => "is required for each certificate of a chain",
             },
+            if set.index_signers { "" } else { "not" },
         );
         output.result(&sentence, &json!({ "tenant": tenant, "policy": set }))
     }

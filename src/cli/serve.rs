@@ -21,6 +21,7 @@ use crate::decisions;
 use crate::http;
 use crate::log;
 use crate::plugins;
+use crate::signatures;
 use crate::telemetry;
 use crate::tenants;
 use crate::webhooks;
@@ -82,7 +83,7 @@ impl Serve {
 }
 
 /// Starts what a server does beside answering requests, on the current runtime. It stops when the result is dropped.
-pub(super) fn in_background(app: &Arc<App>) -> [AbortOnDropHandle<()>; 9] {
+pub(super) fn in_background(app: &Arc<App>) -> [AbortOnDropHandle<()>; 10] {
     let app = || Arc::clone(app);
     [
         decisions::keep_clearing(app()),
@@ -93,6 +94,7 @@ pub(super) fn in_background(app: &Arc<App>) -> [AbortOnDropHandle<()>; 9] {
         log::keep_anchoring(app()),
         log::keep_digesting(app()),
         log::keep_backfilling(app()),
+        signatures::keep_indexing(app()),
         log::keep_witnessing(app()),
     ]
 }

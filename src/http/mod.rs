@@ -34,6 +34,7 @@ mod health;
 mod hooks;
 mod json_text;
 mod keys;
+mod list;
 mod local;
 mod log;
 mod logged;
@@ -132,7 +133,7 @@ pub static ROUTES: &[Route] = &[
         Method::GET,
         "/signatures",
         Scope::SignaturesRead,
-        signatures::list,
+        list::list,
     )
     .allows(&[
         &p::DOCUMENT,
@@ -141,6 +142,16 @@ pub static ROUTES: &[Route] = &[
         &p::STAGE,
         &p::TAGS,
         &p::TAGS_MATCH,
+        &p::SIGNER,
+        &p::NOT_SIGNED_BY,
+        &p::OVERALL,
+        &p::CREATED_SINCE,
+        &p::CREATED_UNTIL,
+        &p::UPDATED_SINCE,
+        &p::UPDATED_UNTIL,
+        &p::ORDER,
+        &p::DIRECTION,
+        &p::FIELDS,
         &p::LIMIT,
         &p::OFFSET,
         &p::COUNT,

@@ -6,6 +6,7 @@ use sigpersist_model::attachments::MAX_CERTIFICATES_BYTES;
 use sigpersist_model::signature::{MAX_COMMENT_CHARS, MAX_LABEL_CHARS, MAX_TAGS, MAX_VERSION};
 use sigpersist_model::webhook::MAX_TYPES;
 
+use super::list::{FIELDS as LISTED, MAX_TERMS};
 use super::many::MAX_MANY;
 use super::openapi::certificate;
 
@@ -20,8 +21,9 @@ const BASE64: &str =
     "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
 /// The number of an event, and its hash.
 const HEAD: &str = "^[0-9]{1,18}:[0-9a-f]{64}$";
-/// Sixteen bytes in URL-safe base64; the first eight are a time.
-const PLACE: &str = "^A[A-H][A-Za-z0-9_-]{19}[AQgw]$";
+/// Sixteen bytes in URL-safe base64, of which the first eight are a time, and the number of an order, if it is not the
+/// usual one.
+const PLACE: &str = "^A[A-H][A-Za-z0-9_-]{19}[AQgw][EIM]?$";
 
 /// A parameter of some routes.
 #[derive(Debug)]
@@ -83,6 +85,15 @@ impl Parameter {
     }
 }
 
+/// The schema of a list of signers.
+fn signers() -> Value {
+    let signer = json!({
+        "type": "string",
+        "pattern": r"^(iin:[0-9]{12}|bin:[0-9]{12}|sha256:[0-9A-Fa-f]{64}|serial:[0-9A-Fa-f]{1,80},.+)$",
+    });
+    json!({ "type": "array", "items": signer, "maxItems": MAX_TERMS })
+}
+
 /// The schema of a label.
 pub(super) fn label() -> Value {
     // Control characters are those of Unicode's category Cc.
@@ -136,6 +147,27 @@ parameters! {
         "Tags; duplicates count once", json!(["customer_1", "signed"]);
     TAGS_MATCH = "tags_match", Other(|| json!({ "type": "string", "enum": ["any", "all"], "default": "any" })),
         "Whether `any` of `tags` is enough, or `all` must match", json!("any");
+    SIGNER = "signer", Other(signers),
+        "Only signatures that one of these people or organisations signed, in any version", json!(["iin:123456789011"]);
+    NOT_SIGNED_BY = "not_signed_by", Other(signers),
+        "Only signatures that none of them signed", json!(["iin:123456789012"]);
+    OVERALL = "verdict", Other(|| json!({ "type": "array", "items": { "type": "string", "enum": ["passed", "indeterminate", "failed"] }, "maxItems": MAX_TERMS })),
+        "Only signatures whose current version has one of these verdicts: `passed`, if every signer passed; `failed`, if one failed; otherwise `indeterminate`",
+        json!(["passed"]);
+    CREATED_SINCE = "created_since", Time,
+        "Only signatures whose first version was saved at this time or later", json!("2021-02-18 01:00:00");
+    CREATED_UNTIL = "created_until", Time,
+        "Only signatures whose first version was saved before this time", json!("2031-02-18 01:00:00");
+    UPDATED_SINCE = "updated_since", Time,
+        "Only signatures whose current version was saved at this time or later; orders by `updated`", json!("2021-02-18 01:00:00");
+    UPDATED_UNTIL = "updated_until", Time,
+        "Only signatures whose current version was saved before this time; orders by `updated`", json!("2031-02-18 01:00:00");
+    ORDER = "order", OneOf(&["created", "updated"]),
+        "The time that orders the list: that of the first version, or of the current one", json!("created");
+    DIRECTION = "direction", OneOf(&["desc", "asc"]),
+        "Whether the newest come first (`desc`, the default) or the oldest", json!("desc");
+    FIELDS = "fields", Other(|| json!({ "type": "array", "items": { "type": "string", "enum": LISTED } })),
+        "The members of each signature that you want; all if it is left out", json!(["document", "thread", "version"]);
     OMIT = "omit", Other(|| json!({ "type": "array", "items": { "type": "string", "enum": ["signature"] } })),
         "What to leave out of the response: `signature`, the signature itself", json!(["signature"]);
     LIMIT = "limit", Integer { min: 1, max: crate::signatures::MAX_LIMIT, default: Some(DEFAULT_LIMIT) },

@@ -39,6 +39,10 @@ struct PolicyForm {
     /// Whether a verdict is recorded with each saved version.
     #[schema(example = true)]
     record_verdicts: Option<bool>,
+    /// Whether signatures can be found by who signed them. If it is switched on, signatures that are stored already are
+    /// indexed in the background.
+    #[schema(example = true)]
+    index_signers: Option<bool>,
 }
 
 /// Changes the tenant's policy. Members that you leave out keep their value.
@@ -62,6 +66,7 @@ pub(super) fn update(call: Call) -> Result<Reply> {
             detached: form.detached,
             revocation: form.revocation,
             record_verdicts: form.record_verdicts,
+            index_signers: form.index_signers,
         },
     )?;
     Reply::content(&PolicyView::from(&*in_force))

@@ -2,16 +2,13 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, Serializer};
 use sigpersist_model::attachments::{Attachments, Sent};
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::{
-    Draft, Encoding, ListFilter, Position, Signature, SignatureBody, SignatureId, ThreadKey,
-    check_comment, check_label, fold_tags,
+    Draft, Encoding, Signature, SignatureBody, ThreadKey, check_comment, check_label, fold_tags,
 };
 use sigpersist_model::time;
 use sigpersist_verify::Report;
@@ -26,7 +23,7 @@ use super::reply::{BareEnvelope, Envelope, Reply};
 use super::representation::{extension, file_asked};
 use super::respond::Call;
 use super::verdicts::attachments;
-use crate::signatures::{self, List, Saved, Threads};
+use crate::signatures::{self, Saved};
 
 /// A version of a signature.
 #[derive(Serialize, ToSchema)]
@@ -112,7 +109,30 @@ impl Serialize for Text {
 }
 
 impl SignatureContent {
-    fn with_chain(mut self) -> Self {
+    /// The signature itself, unless it is left out.
+    pub(super) fn signature(&self) -> Option<&(impl Serialize + use<>)> {
+        self.signature.as_ref()
+    }
+
+    /// Everything else.
+    pub(super) fn without_signature(&self) -> Self {
+        Self {
+            signature: None,
+            document: self.document.clone(),
+            thread: self.thread.clone(),
+            chain: self.chain.clone(),
+            stage: self.stage.clone(),
+            version_created_by: self.version_created_by.clone(),
+            version_created_at: self.version_created_at.clone(),
+            version_comment: self.version_comment.clone(),
+            tags: self.tags.clone(),
+            created_at: self.created_at.clone(),
+            updated_at: self.updated_at.clone(),
+            ..*self
+        }
+    }
+
+    pub(super) fn with_chain(mut self) -> Self {
         self.chain = Some(self.thread.clone());
         self
     }
@@ -398,60 +418,6 @@ pub(super) fn versions(call: Call) -> Result<Reply> {
     })
 }
 
-#[derive(Serialize, ToSchema)]
-struct ListContent {
-    /// Current versions, newest first.
-    signatures: Vec<SignatureContent>,
-    /// Cursor of the next page: pass it as `cursor`. Null on the last page.
-    #[schema(example = "AAW7i4RxVUAAAAAAAAAAKg")]
-    next: Option<String>,
-    /// Number of matching signatures, if you ask for it with `count`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = 1)]
-    nb_results: Option<i64>,
-}
-
-/// Lists signatures, newest first: the order is that in which their threads were created, whoever signed later.
-///
-/// Without filters, lists all signatures of the tenant. To page deeply, pass `next` as `cursor`: an offset gets slower
-/// the larger it is.
-#[utoipa::path(
-    get,
-    path = "/signatures",
-    operation_id = "list_signatures",
-    responses(
-        (status = 200, description = "A page of signatures", body = Envelope<ListContent>),
-    )
-)]
-pub(super) fn list(call: Call) -> Result<Reply> {
-    let parameters = call.parameters()?;
-    let Threads { page, nb_results } = signatures::list(
-        &call.app,
-        &call.context,
-        &List {
-            filter: filter(&parameters)?,
-            after: parameters
-                .text(&parameter::CURSOR)?
-                .map(read_cursor)
-                .transpose()?,
-            limit: parameters.limit(&parameter::LIMIT)?,
-            offset: parameters.integer(&parameter::OFFSET)?.unwrap_or(0),
-            count: parameters.flag(&parameter::COUNT)?,
-            omit_body: omits_signature(&parameters)?,
-        },
-        |bytes| call.reserve(read_and_shown(bytes)),
-    )?;
-    Reply::content(&ListContent {
-        signatures: page
-            .items
-            .into_iter()
-            .map(|signature| SignatureContent::from(signature).with_chain())
-            .collect(),
-        next: page.next.map(cursor),
-        nb_results,
-    })
-}
-
 /// Memory for signatures of this many bytes: as read, and as base64 in a response.
 pub(super) fn read_and_shown(bytes: usize) -> usize {
     bytes.saturating_add(bytes.div_ceil(3).saturating_mul(4))
@@ -531,39 +497,8 @@ pub(super) fn cms_parameter(
     Ok(body)
 }
 
-fn filter(parameters: &Parameters<'_>) -> Result<ListFilter> {
-    let thread = parameters.label(&parameter::THREAD)?;
-    let chain = parameters.label(&parameter::CHAIN)?;
-    if thread.is_some() && chain.is_some() && thread != chain {
-        return Err(Error::invalid(
-            "chain",
-            "`chain` and `thread` mean the same, but have different values: give only one.",
-        ));
-    }
-    let all_tags = match parameters.text(&parameter::TAGS_MATCH)? {
-        None | Some("any") => false,
-        Some("all") => true,
-        Some(_) => {
-            return Err(Error::invalid(
-                "tags_match",
-                "`tags_match` must be `any` or `all`.",
-            ));
-        }
-    };
-    Ok(ListFilter {
-        document: parameters.label(&parameter::DOCUMENT)?,
-        thread: chain.or(thread),
-        stage: parameters.label(&parameter::STAGE)?,
-        tags: fold_tags(
-            "tags",
-            parameters.list(&parameter::TAGS)?.unwrap_or_default(),
-        )?,
-        all_tags,
-    })
-}
-
 /// Whether `omit=signature` is given, which leaves the signatures' bytes out.
-fn omits_signature(parameters: &Parameters<'_>) -> Result<bool> {
+pub(super) fn omits_signature(parameters: &Parameters<'_>) -> Result<bool> {
     match parameters
         .list(&parameter::OMIT)?
         .unwrap_or_default()
@@ -583,69 +518,4 @@ pub(super) fn invalid_cursor() -> Error {
         "cursor",
         "`cursor` must be the `next` of an earlier answer.",
     )
-}
-
-/// Encodes a position in a list as a cursor: microseconds since 1970 and the thread's id, eight bytes each.
-fn cursor(position: Position) -> String {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&position.created_at.timestamp_micros().to_be_bytes());
-    bytes[8..].copy_from_slice(&position.id.0.to_be_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-fn read_cursor(cursor: &str) -> Result<Position> {
-    let bytes: [u8; 16] = URL_SAFE_NO_PAD
-        .decode(cursor)
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(invalid_cursor)?;
-    let number = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .fold(0, |number, byte| (number << 8) | i64::from(*byte))
-    };
-    let (micros, id) = bytes.split_at(8);
-    let created_at = time::from_micros(number(micros)).ok_or_else(invalid_cursor)?;
-    Ok(Position {
-        created_at,
-        id: SignatureId(number(id)),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn cursors_come_back_as_they_went_and_others_are_refused() {
-        let position = Position {
-            created_at: time::from_micros(1_613_660_400_123_456).unwrap(),
-            id: SignatureId(42),
-        };
-        assert_eq!(read_cursor(&cursor(position)).unwrap(), position);
-        for bad in ["", "x", "AAAA", &"_".repeat(22), &"A".repeat(44)] {
-            assert!(read_cursor(bad).is_err(), "{bad}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_cursor_is_a_place_or_refused(
-            micros in 0_i64..253_402_300_800_000_000,
-            id in any::<i64>(),
-            other in "[A-Za-z0-9_=-]{0,30}",
-        ) {
-            let position = Position {
-                created_at: time::from_micros(micros).unwrap(),
-                id: SignatureId(id),
-            };
-            prop_assert_eq!(read_cursor(&cursor(position)).unwrap(), position);
-            // Each position has exactly one encoding.
-            if let Ok(position) = read_cursor(&other) {
-                prop_assert_eq!(cursor(position), other);
-            }
-        }
-    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, NotAccepted, RefusedSigner, Result};
 use sigpersist_model::policy::{Accept, Detached, Policy};
+use sigpersist_model::term::SignerTerm;
 use sigpersist_runtime::verification::Verification;
 use sigpersist_verify::pki::{Budget, Indication, Outcome};
 use sigpersist_verify::{Format, Report, Signer, report_within};
@@ -15,7 +16,16 @@ use crate::app::App;
 /// Greatest number of signers that a refusal lists.
 const MAX_SIGNERS: usize = 50;
 
-/// Lets only accepted drafts through. Returns the verdict to record with the draft, as JSON, if one is wanted.
+/// Findings about an accepted draft.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// The verdict to record with it, as JSON, if one is wanted.
+    pub(super) verdict: Option<String>,
+    /// The terms of its signers; none if they are not to be indexed, or not now.
+    pub(super) signers: Option<Vec<String>>,
+}
+
+/// Lets only accepted drafts through.
 ///
 /// A draft that comes with its content is verified with it under every policy, because its verdict keeps the content's
 /// digest.
@@ -27,19 +37,27 @@ pub(super) fn check_draft(
     app: &App,
     tenant: TenantId,
     verification: &Verification,
-) -> Result<Option<String>> {
+) -> Result<Findings> {
     let policy = verification.policy().policy;
     let records = policy.record_verdicts || verification.has_content();
-    let verifies = records || matches!(policy.accept, Accept::Intact | Accept::Passed);
+    let verifies = records || verifies(policy);
+    let read = || {
+        let body = verification.body();
+        let look = |budget: &Budget| report_within(&body.as_sent(), None, budget);
+        app.examinations.look(tenant, body, look).map(Arc::new)
+    };
     if !verifies && policy.accept == Accept::Any && policy.detached == Detached::Accept {
-        return Ok(None);
+        // Without a permit, the signers are indexed later, as those of versions that were stored before.
+        let told = policy.index_signers.then(|| read().ok()).flatten();
+        return Ok(Findings {
+            verdict: None,
+            signers: told.map(|told| signer_terms(&told, policy, false)),
+        });
     }
     let told = if verifies {
         verification.report(|body, look| app.examinations.look(tenant, body, look))?
     } else {
-        let body = verification.body();
-        let look = |budget: &Budget| report_within(&body.as_sent(), None, budget);
-        Arc::new(app.examinations.look(tenant, body, look)?)
+        read()?
     };
     let draft = Examined {
         told: &told,
@@ -49,7 +67,32 @@ pub(super) fn check_draft(
     draft.check().map_err(|refusal| draft.refused(refusal))?;
     let kept = records.then(|| Summary::new(&told, verification));
     let kept = kept.map(|kept| serde_json::to_string(&kept));
-    kept.transpose().map_err(Error::internal)
+    let terms = || signer_terms(&told, policy, verification.has_content());
+    Ok(Findings {
+        verdict: kept.transpose().map_err(Error::internal)?,
+        signers: policy.index_signers.then(terms),
+    })
+}
+
+/// Whether a policy verifies the signatures that it accepts.
+pub(super) fn verifies(policy: Policy) -> bool {
+    policy.record_verdicts || matches!(policy.accept, Accept::Intact | Accept::Passed)
+}
+
+/// The terms of the signers of a signature, countersigners included. If the signature was verified, only signers whose
+/// signatures are intact count.
+pub(super) fn signer_terms(told: &Report, policy: Policy, has_content: bool) -> Vec<String> {
+    let examined = Examined {
+        told,
+        policy,
+        has_content,
+    };
+    let signers = told.everybody();
+    let signers = signers.iter().map(|(_, signer)| *signer);
+    SignerTerm::of_signers(signers.filter(|signer| match examined.found(signer) {
+        Some(found) => found.intact == Some(true),
+        None => true,
+    }))
 }
 
 /// An examined draft.

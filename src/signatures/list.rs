@@ -1,12 +1,13 @@
-//! Listing a tenant's threads, newest first.
+//! Listing a tenant's threads.
 
-use sigpersist_model::context::Context;
+use sigpersist_model::context::{Context, TenantId};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::page::Page;
-use sigpersist_model::signature::{ListFilter, Position, Signature};
+use sigpersist_model::signature::{ListFilter, OrderBy, Position, Signature};
 use sigpersist_store::ListPage;
 
 use crate::app::App;
+use crate::policy;
 
 /// Greatest number of threads on a page.
 pub const MAX_LIMIT: u32 = 1000;
@@ -35,6 +36,8 @@ pub struct Threads {
     pub page: Page<Signature, Position>,
     /// Number of matching threads before limit and offset, if it was asked for.
     pub nb_results: Option<i64>,
+    /// Whether the list may be wrong, because it filters by signers and those of some versions are not indexed yet.
+    pub incomplete: bool,
 }
 
 /// A page of the tenant's threads. `reserve` is called with a number of bytes before signatures of that size are read.
@@ -42,7 +45,7 @@ pub struct Threads {
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] if the page holds too many bytes, and the errors of `reserve` and the store.
+/// [`Error::InvalidParameter`] if the page holds too many bytes or signers are not indexed, and the errors of `reserve` and the store.
 pub fn list(
     app: &App,
     context: &Context,
@@ -50,6 +53,7 @@ pub fn list(
     reserve: impl Fn(usize) -> Result<()>,
 ) -> Result<Threads> {
     let tenant = context.tenant()?;
+    let incomplete = are_signers_missing(app, tenant, &list.filter)?;
     let read = |max_bytes| {
         let page = ListPage {
             after: list.after,
@@ -59,7 +63,10 @@ pub fn list(
         };
         let signatures = app.store.signature_list(tenant, &list.filter, &page)?;
         let position = |last: &Signature| Position {
-            created_at: last.created_at,
+            at: match list.filter.order.by {
+                OrderBy::Created => last.created_at,
+                OrderBy::Updated => last.updated_at,
+            },
             id: last.id,
         };
         Ok(Page::cut(signatures, list.limit as usize, position))
@@ -73,7 +80,28 @@ pub fn list(
         true => Some(app.store.signature_count(tenant, &list.filter)?),
         false => None,
     };
-    Ok(Threads { page, nb_results })
+    Ok(Threads {
+        page,
+        nb_results,
+        incomplete,
+    })
+}
+
+/// Whether a filter asks for signers and those of some versions are not indexed yet. This is looked up before the list,
+/// so that a list that was not complete is never said to be.
+fn are_signers_missing(app: &App, tenant: TenantId, filter: &ListFilter) -> Result<bool> {
+    let parameter = match (filter.signers.is_empty(), filter.not_signed_by.is_empty()) {
+        (true, true) => return Ok(false),
+        (false, _) => "signer",
+        (true, false) => "not_signed_by",
+    };
+    if !policy::in_force(app, tenant)?.policy.index_signers {
+        let message = format!(
+            "`{parameter}` needs an index of signers, which your policy does not keep: set `index_signers` in it."
+        );
+        return Err(Error::invalid(parameter, message));
+    }
+    app.store.signers_are_missing(tenant)
 }
 
 /// Bytes of signatures that the first attempt to read a page may load, and the factor for each further attempt.

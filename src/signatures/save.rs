@@ -15,7 +15,7 @@ use sigpersist_runtime::meters::Room;
 use sigpersist_runtime::verification::Verification;
 use sigpersist_store::Found;
 
-use super::accept::check_draft;
+use super::accept::{Findings, check_draft};
 use super::audited::recreated;
 use crate::app::App;
 use crate::decisions;
@@ -121,14 +121,14 @@ fn attempt(
         context,
         draft,
         preconditions,
-        verdict: None,
+        findings: Findings::default(),
         verification: Arc::clone(&verification),
         room: None,
         refusal: None,
     };
     let expected = Expected::new(draft, preconditions).narrow(preconditions);
     match check_draft(app, tenant, &verification) {
-        Ok(verdict) => save.verdict = verdict,
+        Ok(findings) => save.findings = findings,
         // A request with content that is not what was signed was never accepted, so it repeats no earlier one.
         Err(Error::SignatureNotAccepted(refusal)) if refusal.is_of_other_content => {
             return Err(Error::SignatureNotAccepted(refusal));
@@ -174,8 +174,8 @@ struct Save<'a> {
     preconditions: &'a Preconditions,
     /// The draft's signature, judged when the policy or a hook asks.
     verification: Arc<Verification>,
-    /// The verdict to record, as JSON, if one is wanted.
-    verdict: Option<String>,
+    /// Findings to record with the draft.
+    findings: Findings,
     /// Reserved room in the tenant's quotas.
     room: Option<Room>,
     /// The reason why the draft can't be saved now. Then the save succeeds only if the draft was saved before.
@@ -205,7 +205,7 @@ impl Save<'_> {
             ..
         } = *self;
         let tenant = context.tenant()?;
-        let bytes = draft.body.bytes.len() + self.verdict.as_ref().map_or(0, String::len);
+        let bytes = draft.body.bytes.len() + self.findings.verdict.as_ref().map_or(0, String::len);
         let creates = !matches!(expected, Expected::Version(_));
         let mut room = tenants::room(app, context, bytes, creates);
         if let Err(Error::QuotaExceeded {
@@ -303,7 +303,8 @@ impl Save<'_> {
             let found = Found {
                 recreated: &event,
                 judgement,
-                verdict: self.verdict.as_deref(),
+                verdict: self.findings.verdict.as_deref(),
+                signers: self.findings.signers.as_deref(),
             };
             let saved = app
                 .store

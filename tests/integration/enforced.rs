@@ -467,7 +467,7 @@ fn recorded_verdicts_name_the_policy_and_the_anchors_that_they_were_made_under()
     let told = set(&operator, &policy);
     let told = &told.json["content"];
     // Every client can compute these digests.
-    let text = r#"{"accept":"passed","detached":"accept","record_verdicts":true,"revocation":"if_present"}"#;
+    let text = r#"{"accept":"passed","detached":"accept","index_signers":true,"record_verdicts":true,"revocation":"if_present"}"#;
     assert_eq!(told["policy_sha256"], to_hex(&sha256(text.as_bytes())));
     let listed = operator.get("/trust-anchors").expect(200);
     let anchor = listed.json["content"]["trust_anchors"][0]["sha256"]

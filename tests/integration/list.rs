@@ -176,8 +176,12 @@ fn fill(app: &TestApp, from: u32, to: u32) {
                     now() - n * interval '1 second'
              FROM generate_series({from}, {to}) n RETURNING tenant_id, id, created_at, stage),
          version AS (
-             INSERT INTO signature_versions (tenant_id, signature_id, version, encoding, sha256, tags, signature)
-             SELECT tenant_id, id, 1, 't', sha256('x'), '{{x,y}}', 'x' FROM thread)
+             INSERT INTO signature_versions (tenant_id, signature_id, version, created_at, encoding, sha256, tags, signature)
+             SELECT tenant_id, id, 1, created_at, 't', sha256('x'), '{{x,y}}', 'x' FROM thread),
+         terms AS (
+             INSERT INTO signature_terms (tenant_id, signature_id, created_at, term)
+             SELECT tenant_id, id, created_at, term
+             FROM thread, unnest('{{iin:000000000001,verdict:passed}}' || CASE WHEN stage = 'rare' THEN ARRAY['iin:000000000002'] ELSE '{{}}' END) term)
          INSERT INTO signature_tags (tenant_id, signature_id, created_at, tag)
          SELECT tenant_id, id, created_at, tag
          FROM thread, unnest(ARRAY['x', 'y'] || CASE WHEN stage = 'rare' THEN ARRAY['rare'] ELSE '{{}}' END) tag"
@@ -210,6 +214,7 @@ fn most_rows(plan: &str) -> f64 {
 const HEAD: &str = "50, 1000000, 50";
 const AFTER: &str = "now() - interval '5000 seconds', 0";
 const TAIL: &str = "51, 0, 1, 1";
+const SINCE: &str = "now() - interval '1 year', 0";
 
 /// Each kind of list, with the values of its statement for the newest page and for a distant one.
 fn lists() -> Vec<(&'static str, [String; 2])> {
@@ -225,7 +230,13 @@ fn lists() -> Vec<(&'static str, [String; 2])> {
             format!("{HEAD}, {before}, {AFTER}, {after} {TAIL}"),
         ]
     };
-    let key = "'d7', 'c50', 'd7', 'c50', 'd7', 'c50'";
+    let walked_all = |checked: &str| {
+        [
+            format!("{HEAD}, 1, {checked}{TAIL}"),
+            format!("{HEAD}, 1, {checked}{AFTER}, {TAIL}"),
+        ]
+    };
+    let key = "'d7', 'c50', 'd7', 'c50'";
     vec![
         (
             "limit=50",
@@ -250,6 +261,38 @@ fn lists() -> Vec<(&'static str, [String; 2])> {
             "limit=50&tags=x&stage=s1",
             tagged("'{x}', 1, 1, 's1'", "51,"),
         ),
+        ("limit=50&direction=asc", walked_all("")),
+        (
+            "limit=50&created_since=2001-02-18%2001:00:00&created_until=2101-02-18%2001:00:00",
+            [
+                format!("{HEAD}, 1, {SINCE}, now(), 0, {TAIL}"),
+                format!("{HEAD}, 1, {SINCE}, {AFTER}, {TAIL}"),
+            ],
+        ),
+        (
+            "limit=50&document=d7&created_since=2001-02-18%2001:00:00",
+            [
+                format!("{HEAD}, 1, 'd7', {SINCE}, 'd7', {TAIL}"),
+                format!("{HEAD}, 1, 'd7', {SINCE}, 'd7', {AFTER}, {TAIL}"),
+            ],
+        ),
+        (
+            "limit=50&signer=iin:000000000001",
+            tagged("'{iin:000000000001}', 1", "51,"),
+        ),
+        (
+            "limit=50&signer=iin:000000000001&tags=x",
+            tagged("'{iin:000000000001}', 1, 1, '{x}'", "51,"),
+        ),
+        (
+            "limit=50&verdict=passed",
+            tagged("'{verdict:passed}', 1", "51,"),
+        ),
+        (
+            "limit=50&not_signed_by=iin:000000000002",
+            walked_all("1, '{iin:000000000002}', "),
+        ),
+        ("limit=50&order=updated", walked_all("1, ")),
         (
             "limit=50&tags=x&tags=rare&tags_match=all",
             [
@@ -262,7 +305,7 @@ fn lists() -> Vec<(&'static str, [String; 2])> {
 
 /// Filters with few results, with the values of their count statements.
 fn counts() -> Vec<(&'static str, String)> {
-    let key = "1, 'd7', 'c50', 'd7', 'c50', 'd7', 'c50'".to_owned();
+    let key = "1, 'd7', 'c50', 'd7', 'c50'".to_owned();
     vec![
         ("document=d7", "1, 'd7', 'd7'".to_owned()),
         ("chain=c77", "1, 'c77', 'c77'".to_owned()),
@@ -283,15 +326,28 @@ fn counts() -> Vec<(&'static str, String)> {
 fn a_page_costs_the_same_wherever_it_is_and_whatever_statistics_say() {
     let app = TestApp::start_with(|config| config.database.pool_size = 1);
     let acme = app.tenant("acme");
-    for table in ["signatures", "signature_versions", "signature_tags"] {
+    for table in [
+        "signatures",
+        "signature_versions",
+        "signature_tags",
+        "signature_terms",
+    ] {
         app.database.execute(&format!(
             "ALTER TABLE {table} SET (autovacuum_enabled = off)"
         ));
     }
     fill(&app, 0, 9);
     // The statements exactly as the server sends them.
-    let cursor = acme.get("/signatures?limit=1").expect(200).json["content"]["next"].clone();
-    let cursor = cursor.as_str().unwrap();
+    let cursor_of = |query: &str| {
+        let order = query
+            .split('&')
+            .filter(|part| part.starts_with("order") || part.starts_with("direction"));
+        let order: Vec<_> = order.collect();
+        let page = acme
+            .get(&format!("/signatures?limit=1&{}", order.join("&")))
+            .expect(200);
+        page.json["content"]["next"].as_str().unwrap().to_owned()
+    };
     let sent = |path: String, beginning: &str| {
         acme.get(&path).expect(200);
         let sent = app.database.lines(&format!(
@@ -303,7 +359,8 @@ fn a_page_costs_the_same_wherever_it_is_and_whatever_statistics_say() {
     };
     let mut statements = Vec::new();
     for (query, [newest, far]) in lists() {
-        for (cursor, values) in [(String::new(), newest), (format!("&cursor={cursor}"), far)] {
+        let cursor = format!("&cursor={}", cursor_of(query));
+        for (cursor, values) in [(String::new(), newest), (cursor, far)] {
             let path = format!("/signatures?{query}{cursor}");
             statements.push((sent(path, "SELECT s.id, s.document"), values));
         }
@@ -312,8 +369,8 @@ fn a_page_costs_the_same_wherever_it_is_and_whatever_statistics_say() {
         let path = format!("/signatures?limit=1&count=true&{query}");
         statements.push((sent(path, "SELECT count(*) FROM ("), values));
     }
-    let all_known = "ANALYZE signatures, signature_versions, signature_tags";
-    let about = "WHERE oid IN ('signatures'::regclass, 'signature_versions'::regclass, 'signature_tags'::regclass)";
+    let all_known = "ANALYZE signatures, signature_versions, signature_tags, signature_terms";
+    let about = "WHERE oid IN ('signatures'::regclass, 'signature_versions'::regclass, 'signature_tags'::regclass, 'signature_terms'::regclass)";
     let moments = [
         ("ten rows, all alike", all_known.to_owned()),
         (

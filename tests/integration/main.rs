@@ -74,6 +74,7 @@ mod row_security;
 mod save;
 mod schema;
 mod seals;
+mod searches;
 mod slow_clients;
 mod snapshots;
 mod support;

@@ -31,6 +31,7 @@ fn fill(database: &TestDatabase) {
         "ALTER TABLE signatures SET (autovacuum_enabled = off);
          ALTER TABLE signature_versions SET (autovacuum_enabled = off);
          ALTER TABLE signature_tags SET (autovacuum_enabled = off);
+         ALTER TABLE signature_terms SET (autovacuum_enabled = off);
          ALTER TABLE audit_events SET (autovacuum_enabled = off);
          SET session_replication_role = replica;
          INSERT INTO signatures (tenant_id, version, document, thread)
@@ -41,6 +42,8 @@ fn fill(database: &TestDatabase) {
          SELECT tenant_id, 1, id, 'b', 'x', '{a,b}', 'x' FROM signatures WHERE document <> 'd';
          INSERT INTO signature_tags (tenant_id, signature_id, created_at, tag)
          SELECT s.tenant_id, s.id, s.created_at, t.tag FROM signatures s, unnest('{a,b}'::text[]) t (tag) WHERE s.document <> 'd';
+         INSERT INTO signature_terms (tenant_id, signature_id, created_at, term)
+         SELECT s.tenant_id, s.id, s.created_at, t.term FROM signatures s, unnest('{iin:1,verdict:failed}'::text[]) t (term) WHERE s.document <> 'd';
          INSERT INTO audit_events (tenant_id, number, at, tenant, actor_kind, action, target, previous, hash)
          SELECT 1, 1000 + n, now(), 'acme', 'server', 'signature.delete', 'gone/t' || n, '', '' FROM generate_series(1, 20000) n",
     );
@@ -75,15 +78,15 @@ fn a_thread_is_looked_up_by_its_key_where_others_share_its_document_or_name() {
     }
 }
 
-/// A call of `signature_save_2` with a verdict and a judgement.
+/// A call of `signature_save_3` with a verdict and a judgement.
 fn save(document: &str, thread: &str, parent: u32, or_first: bool) -> String {
     format!(
-        "SELECT FROM signature_save_2(1, '{document}', '{thread}', {parent}, {or_first}, NULL, NULL, NULL, '{{b}}', 'b', \
-         'y', 'y', '{{}}', 2, 1, '{{}}', 'y', '[]', false, 'y', 'y', 'y', 'y', 'y', '{{}}')"
+        "SELECT FROM signature_save_3(1, '{document}', '{thread}', {parent}, {or_first}, NULL, NULL, NULL, '{{b}}', 'b', \
+         'y', 'y', '{{}}', 2, 1, '{{}}', 'y', '[]', false, 'y', 'y', 'y', 'y', 'y', '{{}}', '{{iin:1}}', 'verdict:passed')"
     )
 }
 
-/// A call of `signature_create_2` with verdicts and judgements.
+/// A call of `signature_create_3` with verdicts and judgements.
 fn create(threads: &[(&str, &str)]) -> String {
     let each = |value: &str| format!("array_fill({value}, ARRAY[{}])", threads.len());
     let column = |of: fn(&(&str, &str)) -> String| {
@@ -91,14 +94,17 @@ fn create(threads: &[(&str, &str)]) -> String {
         format!("'{{{}}}'", values.join(","))
     };
     format!(
-        "SELECT FROM signature_create_2(1, {}, {}, {none}, {none}, {none}, {}, \
-         ARRAY(SELECT generate_series(1, {})), {}, {bytes}, {bytes}, {json}, {}, {json}, {bytes}, {json}, {bytes}, {bytes}, {bytes}, {bytes}, {json})",
+        "SELECT FROM signature_create_3(1, {}, {}, {none}, {none}, {none}, {}, \
+         ARRAY(SELECT generate_series(1, {})), {}, {bytes}, {bytes}, {json}, {}, {json}, {bytes}, {json}, {bytes}, {bytes}, {bytes}, {bytes}, {json}, {}, ARRAY(SELECT generate_series(1, {})), {})",
         column(|(document, _)| (*document).to_owned()),
         column(|(_, thread)| (*thread).to_owned()),
         each("'b'::text"),
         threads.len(),
         each("'b'::\"char\""),
         each("2"),
+        each("'iin:1'::text"),
+        threads.len(),
+        each("true"),
         none = each("NULL::text"),
         bytes = each("'y'::bytea"),
         json = each("'{}'::text"),
@@ -147,14 +153,16 @@ fn indexes(plan: &str) -> impl Iterator<Item = String> {
 }
 
 /// The statements of a save, with the indexes in which they look up rows.
-const STATEMENTS: [(&str, &[&str]); 13] = [
+const STATEMENTS: [(&str, &[&str]); 15] = [
     ("BEGIN; SELECT FROM", &[]),
     ("DELETE FROM signature_tags", &["signature_tags_pkey"]),
+    ("DELETE FROM signature_terms", &["signature_terms_pkey"]),
     // In `not_deleted_before`.
     ("EXISTS (SELECT FROM", &["audit_events_deleted_idx"]),
     ("INSERT INTO hook_judgements", &[]),
     ("INSERT INTO log_queue", &[]),
     ("INSERT INTO signature_tags", &[]),
+    ("INSERT INTO signature_terms", &[]),
     ("INSERT INTO signature_verdicts", &[]),
     ("INSERT INTO signature_versions", &[]),
     ("INSERT INTO signatures", &[]),
@@ -182,7 +190,8 @@ fn each_statement_of_a_save_looks_up_its_rows_by_an_index() {
     let acme = app.tenant("acme");
     app.tenant("other");
     acme.save("d", "t", 0, "x").expect(201);
-    let analyze = "ANALYZE signatures, signature_versions, signature_tags, audit_events";
+    let analyze =
+        "ANALYZE signatures, signature_versions, signature_tags, signature_terms, audit_events";
     // The statistics are those of one row.
     app.database.execute(analyze);
     fill(&app.database);

@@ -194,7 +194,7 @@ fn any_text_is_accepted_unless_the_tenant_asks_for_more() {
     let policy = operator.get("/policy").expect(200);
     assert_eq!(
         policy.json["content"]["policy"],
-        json!({"accept": "any", "detached": "accept", "revocation": "if_present", "record_verdicts": false})
+        json!({"accept": "any", "detached": "accept", "revocation": "if_present", "record_verdicts": false, "index_signers": true})
     );
     let twice = STANDARD.encode(FIRST.trim());
     let nobody = EVIDENCE
@@ -436,7 +436,7 @@ fn policies_are_set_on_the_command_line() {
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(
         shown["policy"],
-        json!({"accept": "readable", "detached": "needs_content", "revocation": "if_present", "record_verdicts": true})
+        json!({"accept": "readable", "detached": "needs_content", "revocation": "if_present", "record_verdicts": true, "index_signers": true})
     );
     let sha256 = shown["trust_anchors"][0]["sha256"].as_str().unwrap();
     assert_eq!(run(&["policy", "distrust", "acme", sha256]).0, Some(0));

@@ -37,6 +37,9 @@ fn fill(database: &TestDatabase, tenant: i32, threads: u32) {
          INSERT INTO signature_tags (tenant_id, signature_id, created_at, tag)
          SELECT {tenant}, id, created_at, tag
          FROM signatures, unnest(ARRAY['a', 'b']) tag WHERE tenant_id = {tenant} AND document LIKE 'filled-%';
+         INSERT INTO signature_terms (tenant_id, signature_id, created_at, term)
+         SELECT {tenant}, id, created_at, 'iin:1'
+         FROM signatures WHERE tenant_id = {tenant} AND document LIKE 'filled-%';
          INSERT INTO tenant_usage (tenant_id, bytes, threads, versions, shard)
          VALUES ({tenant}, 2 * {threads}, {threads}, 2 * {threads}, 99)"
     ));

@@ -15,10 +15,11 @@ use crate::support::{
 };
 
 /// Tables with rows that belong to one tenant each.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "signatures",
     "signature_versions",
     "signature_tags",
+    "signature_terms",
     "hooks",
     "hook_bindings",
     "hook_judgements",

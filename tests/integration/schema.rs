@@ -41,6 +41,7 @@ fn tenant_owned_tables_lead_their_key_with_the_tenant_and_cascade_from_their_par
             "hooks",
             "policies",
             "signature_tags",
+            "signature_terms",
             "signature_verdicts",
             "signature_versions",
             "signatures",
@@ -149,6 +150,7 @@ fn saving_a_version_touches_as_few_index_entries_as_can_be() {
         counts.lines().collect::<Vec<_>>(),
         [
             "signature_tags 2 0 0 0",
+            "signature_terms 0 0 0 0",
             "signature_verdicts 0 0 0 0",
             "signature_versions 50 0 0 0",
             "signatures 1 49 49 0"
@@ -187,6 +189,8 @@ fn the_benchmarks_statements_are_the_servers() {
         "NULL",
         "NULL",
         "NULL",
+        "NULL",
+        ":signers",
         "NULL",
     ];
     assert_eq!(

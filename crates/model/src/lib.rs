@@ -6,6 +6,7 @@
 //!
 //! - [`context`] says who asks for which tenant: every use-case takes it first. [`error`] is what they answer otherwise.
 //! - [`signature`] is where to begin reading: documents, threads and versions. [`decision`] tells what hooks made of one.
+//! - [`term`] has what threads are found by besides their tags.
 //! - [`tenant`], [`quotas`], [`key`], [`plugin`], [`policy`] and [`audit`] are what administrators and operators handle;
 //!   [`transfer`] is the file that takes a tenant elsewhere.
 //! - [`view`] shows them: in answers, in tables and as JSON.
@@ -28,6 +29,7 @@ pub mod quotas;
 pub mod signature;
 pub mod size;
 pub mod tenant;
+pub mod term;
 pub mod time;
 pub mod transfer;
 pub mod view;

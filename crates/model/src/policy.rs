@@ -19,7 +19,7 @@ use crate::plugin::Digest;
 pub const MAX_ANCHORS: usize = 100;
 
 /// The policy of a tenant.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// The signatures that are accepted.
@@ -34,6 +34,26 @@ pub struct Policy {
     /// Whether a verdict is recorded with each saved version.
     #[schema(example = false)]
     pub record_verdicts: bool,
+    /// Whether signatures can be found by who signed them.
+    #[serde(default = "indexes_signers")]
+    #[schema(example = true)]
+    pub index_signers: bool,
+}
+
+fn indexes_signers() -> bool {
+    Policy::default().index_signers
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            accept: Accept::default(),
+            detached: Detached::default(),
+            revocation: Revocation::default(),
+            record_verdicts: false,
+            index_signers: true,
+        }
+    }
 }
 
 impl Policy {
@@ -55,6 +75,7 @@ pub struct PolicyPatch {
     pub detached: Option<Detached>,
     pub revocation: Option<Revocation>,
     pub record_verdicts: Option<bool>,
+    pub index_signers: Option<bool>,
 }
 
 impl PolicyPatch {
@@ -65,6 +86,7 @@ impl PolicyPatch {
             detached: self.detached.unwrap_or(before.detached),
             revocation: self.revocation.unwrap_or(before.revocation),
             record_verdicts: self.record_verdicts.unwrap_or(before.record_verdicts),
+            index_signers: self.index_signers.unwrap_or(before.index_signers),
         }
     }
 }
@@ -76,6 +98,7 @@ impl From<Policy> for PolicyPatch {
             detached: Some(policy.detached),
             revocation: Some(policy.revocation),
             record_verdicts: Some(policy.record_verdicts),
+            index_signers: Some(policy.index_signers),
         }
     }
 }
@@ -274,8 +297,9 @@ mod tests {
             detached: Detached::NeedsContent,
             revocation: Revocation::Required,
             record_verdicts: true,
+            index_signers: true,
         };
-        let text = r#"{"accept":"passed","detached":"needs_content","record_verdicts":true,"revocation":"required"}"#;
+        let text = r#"{"accept":"passed","detached":"needs_content","index_signers":true,"record_verdicts":true,"revocation":"required"}"#;
         let lines = format!("{}\n{}\n", "01".repeat(32), "f0".repeat(32));
         let in_force = InForce::new(policy, vec![anchor(0xf0), anchor(1)]).unwrap();
         let of = |text: &str| to_hex(&sha256(text.as_bytes()));
@@ -291,6 +315,7 @@ mod tests {
         let policy: Policy = serde_json::from_str(before).unwrap();
         assert_eq!(policy.detached, Detached::Accept);
         assert_eq!(policy.revocation, Revocation::IfPresent);
+        assert!(policy.index_signers);
         assert!(
             serde_json::from_str::<Policy>(r#"{"accept":"cms","record_verdicts":true,"x":1}"#)
                 .is_err()

@@ -192,13 +192,44 @@ pub struct ListFilter {
     pub tags: Vec<String>,
     /// Whether a thread must have all tags, or only one of them.
     pub all_tags: bool,
+    /// Only threads with one of these terms of signers ([`SignerTerm`](crate::term::SignerTerm)); empty for any.
+    pub signers: Vec<String>,
+    /// Only threads with none of these terms of signers.
+    pub not_signed_by: Vec<String>,
+    /// Only threads with one of these terms of verdicts ([`Overall`](crate::term::Overall)); empty for any.
+    pub verdicts: Vec<String>,
+    /// Only threads whose time in the order of the list is this one or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Only threads whose time in the order of the list is earlier.
+    pub until: Option<DateTime<Utc>>,
+    /// The order of the list.
+    pub order: Order,
+}
+
+/// The order of a list; newest first by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Order {
+    /// The time that orders the threads.
+    pub by: OrderBy,
+    /// Whether the earliest time comes first.
+    pub ascending: bool,
+}
+
+/// The time that orders the threads of a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OrderBy {
+    /// When the first version was saved.
+    #[default]
+    Created,
+    /// When the current version was saved.
+    Updated,
 }
 
 /// A place in the list: that of the last thread seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// The thread's time of creation.
-    pub created_at: DateTime<Utc>,
+    /// The thread's time in the order of the list.
+    pub at: DateTime<Utc>,
     /// The thread's number, which breaks ties.
     pub id: SignatureId,
 }

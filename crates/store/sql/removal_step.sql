@@ -18,6 +18,26 @@ gone AS (
 SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes
 FROM gone;
 
+-- signature_terms
+WITH
+gone AS (
+  DELETE FROM signature_terms
+  WHERE
+    ctid = ANY (
+      ARRAY(
+        SELECT ctid
+        FROM (
+          SELECT ctid, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before
+          FROM (SELECT ctid, (0)::bigint AS size FROM signature_terms WHERE tenant_id = $1 LIMIT $2) AS own
+        ) AS weighed
+        WHERE before < $3
+      )
+    )
+  RETURNING (0)::bigint AS size
+)
+SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes
+FROM gone;
+
 -- signature_verdicts
 WITH
 gone AS (

@@ -1,7 +1,7 @@
 -- all
 SELECT count(*)
 FROM (
-  SELECT s.id, s.created_at
+  SELECT s.id, s.created_at AS at
   FROM signatures s
   WHERE s.tenant_id = $1
   ORDER BY s.created_at DESC, s.id DESC
@@ -10,7 +10,7 @@ FROM (
 -- document
 SELECT count(*)
 FROM (
-  SELECT s.id, s.created_at
+  SELECT s.id, s.created_at AS at
   FROM signatures s
   WHERE s.tenant_id = $1
     AND s.document COLLATE "C" >= $2 AND s.document COLLATE "C" <= $3
@@ -20,7 +20,7 @@ FROM (
 -- thread
 SELECT count(*)
 FROM (
-  SELECT s.id, s.created_at
+  SELECT s.id, s.created_at AS at
   FROM signatures s
   WHERE s.tenant_id = $1
     AND s.thread COLLATE "C" >= $2 AND s.thread COLLATE "C" <= $3
@@ -30,7 +30,7 @@ FROM (
 -- document and thread
 SELECT count(*)
 FROM (
-  SELECT s.id, s.created_at
+  SELECT s.id, s.created_at AS at
   FROM (
     SELECT *
     FROM signatures s
@@ -40,13 +40,12 @@ FROM (
     LIMIT 1
   ) s
   WHERE true
-    AND s.document = $6 AND s.thread = $7
 ) ids;
 
 -- stage
 SELECT count(*)
 FROM (
-  SELECT s.id, s.created_at
+  SELECT s.id, s.created_at AS at
   FROM signatures s
   WHERE s.tenant_id = $1
     AND s.stage >= $2 AND s.stage <= $3
@@ -56,7 +55,7 @@ FROM (
 -- document and stage
 SELECT count(*)
 FROM (
-  SELECT s.id, s.created_at
+  SELECT s.id, s.created_at AS at
   FROM signatures s
   WHERE
     s.tenant_id = $1
@@ -69,14 +68,14 @@ FROM (
 -- any of the tags
 SELECT count(*)
 FROM (
-  SELECT DISTINCT one.id, one.created_at
+  SELECT DISTINCT one.id, one.at
   FROM
-    unnest($1::text[]) AS wanted (tag)
+    unnest($1::text[]) AS wanted (value)
     CROSS JOIN LATERAL (
-      SELECT t.signature_id AS id, t.created_at
+      SELECT t.signature_id AS id, t.created_at AS at
       FROM signature_tags t
       WHERE t.tenant_id = $2
-        AND t.tag = wanted.tag
+        AND t.tag = wanted.value
       ORDER BY t.created_at DESC, t.signature_id DESC
     ) one
 ) ids;
@@ -84,11 +83,11 @@ FROM (
 -- any of the tags, and document
 SELECT count(*)
 FROM (
-  SELECT DISTINCT one.id, one.created_at
+  SELECT DISTINCT one.id, one.at
   FROM
-    unnest($1::text[]) AS wanted (tag)
+    unnest($1::text[]) AS wanted (value)
     CROSS JOIN LATERAL (
-      SELECT t.signature_id AS id, t.created_at
+      SELECT t.signature_id AS id, t.created_at AS at
       FROM
         signature_tags t
         CROSS JOIN LATERAL (
@@ -100,7 +99,7 @@ FROM (
           LIMIT 1
         ) s
       WHERE t.tenant_id = $3
-        AND t.tag = wanted.tag AND s.document COLLATE "C" = $4
+        AND t.tag = wanted.value AND s.document COLLATE "C" = $4
       ORDER BY t.created_at DESC, t.signature_id DESC
     ) one
 ) ids;
@@ -108,21 +107,21 @@ FROM (
 -- all of the tags
 SELECT count(*)
 FROM (
-  SELECT t.signature_id AS id, t.created_at
+  SELECT t.signature_id AS id, t.created_at AS at
   FROM signature_tags t
   WHERE
     t.tenant_id = $1
     AND t.tag = (
-      SELECT wanted.tag
-      FROM unnest($2::text[]) AS wanted (tag)
+      SELECT wanted.value
+      FROM unnest($2::text[]) AS wanted (value)
       ORDER BY (
         SELECT t.created_at
         FROM signature_tags t
         WHERE t.tenant_id = $3
-          AND t.tag = wanted.tag
+          AND t.tag = wanted.value
         ORDER BY t.created_at DESC, t.signature_id DESC OFFSET 99
         LIMIT 1
-      ) NULLS FIRST
+      ) ASC NULLS FIRST
       LIMIT 1
     )
     AND ARRAY(
@@ -138,7 +137,7 @@ FROM (
 -- all of the tags, and document
 SELECT count(*)
 FROM (
-  SELECT t.signature_id AS id, t.created_at
+  SELECT t.signature_id AS id, t.created_at AS at
   FROM
     signature_tags t
     CROSS JOIN LATERAL (
@@ -152,16 +151,16 @@ FROM (
   WHERE
     t.tenant_id = $2
     AND t.tag = (
-      SELECT wanted.tag
-      FROM unnest($3::text[]) AS wanted (tag)
+      SELECT wanted.value
+      FROM unnest($3::text[]) AS wanted (value)
       ORDER BY (
         SELECT t.created_at
         FROM signature_tags t
         WHERE t.tenant_id = $4
-          AND t.tag = wanted.tag
+          AND t.tag = wanted.value
         ORDER BY t.created_at DESC, t.signature_id DESC OFFSET 99
         LIMIT 1
-      ) NULLS FIRST
+      ) ASC NULLS FIRST
       LIMIT 1
     )
     AND ARRAY(
@@ -173,4 +172,138 @@ FROM (
     ) @> $6
     AND s.document COLLATE "C" = $7
   ORDER BY t.created_at DESC, t.signature_id DESC
+) ids;
+
+-- signer
+SELECT count(*)
+FROM (
+  SELECT DISTINCT one.id, one.at
+  FROM
+    unnest($1::text[]) AS wanted (value)
+    CROSS JOIN LATERAL (
+      SELECT t.signature_id AS id, t.created_at AS at
+      FROM signature_terms t
+      WHERE t.tenant_id = $2
+        AND t.term = wanted.value
+      ORDER BY t.created_at DESC, t.signature_id DESC
+    ) one
+) ids;
+
+-- signer, any of the tags, verdict, and document
+SELECT count(*)
+FROM (
+  SELECT DISTINCT one.id, one.at
+  FROM
+    unnest($1::text[]) AS wanted (value)
+    CROSS JOIN LATERAL (
+      SELECT t.signature_id AS id, t.created_at AS at
+      FROM
+        signature_terms t
+        CROSS JOIN LATERAL (
+          SELECT *
+          FROM signatures s
+          WHERE s.tenant_id = $2
+            AND s.id BETWEEN t.signature_id AND t.signature_id
+          ORDER BY s.id
+          LIMIT 1
+        ) s
+      WHERE
+        t.tenant_id = $3
+        AND t.term = wanted.value
+        AND s.document COLLATE "C" = $4
+        AND ARRAY(
+          SELECT o.tag
+          FROM signature_tags o
+          WHERE o.tenant_id = $5
+            AND o.signature_id BETWEEN t.signature_id AND t.signature_id
+          ORDER BY o.signature_id, o.tag
+        ) && $6
+        AND ARRAY(
+          SELECT o.term
+          FROM signature_terms o
+          WHERE o.tenant_id = $7
+            AND o.signature_id BETWEEN t.signature_id AND t.signature_id
+          ORDER BY o.signature_id, o.term
+        ) && $8
+      ORDER BY t.created_at DESC, t.signature_id DESC
+    ) one
+) ids;
+
+-- not signed by
+SELECT count(*)
+FROM (
+  SELECT s.id, s.created_at AS at
+  FROM signatures s
+  WHERE
+    s.tenant_id = $1
+    AND NOT (
+      true
+      AND ARRAY(
+        SELECT o.term
+        FROM signature_terms o
+        WHERE o.tenant_id = $2
+          AND o.signature_id BETWEEN s.id AND s.id
+        ORDER BY o.signature_id, o.term
+      ) && $3
+    )
+  ORDER BY s.created_at DESC, s.id DESC
+) ids;
+
+-- verdict
+SELECT count(*)
+FROM (
+  SELECT DISTINCT one.id, one.at
+  FROM
+    unnest($1::text[]) AS wanted (value)
+    CROSS JOIN LATERAL (
+      SELECT t.signature_id AS id, t.created_at AS at
+      FROM signature_terms t
+      WHERE t.tenant_id = $2
+        AND t.term = wanted.value
+      ORDER BY t.created_at DESC, t.signature_id DESC
+    ) one
+) ids;
+
+-- all, in a range, oldest first
+SELECT count(*)
+FROM (
+  SELECT s.id, s.created_at AS at
+  FROM signatures s
+  WHERE s.tenant_id = $1
+    AND (s.created_at, s.id) > ($2, $3) AND (s.created_at, s.id) < ($4, $5)
+  ORDER BY s.created_at ASC, s.id ASC
+) ids;
+
+-- document, in a range, oldest first
+SELECT count(*)
+FROM (
+  SELECT s.id, s.created_at AS at
+  FROM signatures s
+  WHERE
+    s.tenant_id = $1
+    AND (s.document COLLATE "C", s.created_at, s.id) > ($2, $3, $4)
+    AND (s.document COLLATE "C", s.created_at, s.id) < ($5, $6, $7)
+  ORDER BY s.document COLLATE "C" ASC, s.created_at ASC, s.id ASC
+) ids;
+
+-- all, in a range, by their last change
+SELECT count(*)
+FROM (
+  SELECT v.signature_id AS id, v.created_at AS at
+  FROM
+    signature_versions v
+    CROSS JOIN LATERAL (
+      SELECT *
+      FROM signatures s
+      WHERE s.tenant_id = $1
+        AND s.id BETWEEN v.signature_id AND v.signature_id
+      ORDER BY s.id
+      LIMIT 1
+    ) s
+  WHERE
+    v.tenant_id = $2
+    AND s.version = v.version
+    AND (v.created_at, v.signature_id) > ($3, $4)
+    AND (v.created_at, v.signature_id) < ($5, $6)
+  ORDER BY v.created_at ASC, v.signature_id ASC
 ) ids;

@@ -1,6 +1,6 @@
 SELECT place, id, created_at
 FROM
-  signature_create_2(
+  signature_create_3(
     owner => $1,
     documents => $2,
     threads => $3,
@@ -21,5 +21,8 @@ FROM
     seals => $18,
     verdict_salts => $19,
     verdict_seals => $20,
-    verdict_events => $21
+    verdict_events => $21,
+    terms => $22,
+    term_ends => $23,
+    index_signers => $24
   );

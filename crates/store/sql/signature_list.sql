@@ -19,9 +19,9 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT s.id, s.created_at
+      SELECT s.id, s.created_at AS at
       FROM signatures s
       WHERE s.tenant_id = $4
       ORDER BY s.created_at DESC, s.id DESC
@@ -46,7 +46,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- all: a later page
 SELECT
@@ -69,9 +69,9 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT s.id, s.created_at
+      SELECT s.id, s.created_at AS at
       FROM signatures s
       WHERE s.tenant_id = $4
         AND (s.created_at, s.id) < ($5, $6)
@@ -97,7 +97,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- document: the first page
 SELECT
@@ -120,9 +120,9 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT s.id, s.created_at
+      SELECT s.id, s.created_at AS at
       FROM signatures s
       WHERE s.tenant_id = $4
         AND s.document COLLATE "C" >= $5 AND s.document COLLATE "C" <= $6
@@ -148,7 +148,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- document: a later page
 SELECT
@@ -171,9 +171,9 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT s.id, s.created_at
+      SELECT s.id, s.created_at AS at
       FROM signatures s
       WHERE
         s.tenant_id = $4
@@ -201,7 +201,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- thread: the first page
 SELECT
@@ -224,9 +224,9 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT s.id, s.created_at
+      SELECT s.id, s.created_at AS at
       FROM signatures s
       WHERE s.tenant_id = $4
         AND s.thread COLLATE "C" >= $5 AND s.thread COLLATE "C" <= $6
@@ -252,7 +252,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- thread: a later page
 SELECT
@@ -275,9 +275,9 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT s.id, s.created_at
+      SELECT s.id, s.created_at AS at
       FROM signatures s
       WHERE
         s.tenant_id = $4
@@ -305,7 +305,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- document and thread: the first page
 SELECT
@@ -328,9 +328,9 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT s.id, s.created_at
+      SELECT s.id, s.created_at AS at
       FROM (
         SELECT *
         FROM signatures s
@@ -340,14 +340,13 @@ FROM
         LIMIT 1
       ) s
       WHERE true
-        AND s.document = $9 AND s.thread = $10
-      LIMIT $11 OFFSET $12
+      LIMIT $9 OFFSET $10
     ) ids
   ) page
   CROSS JOIN LATERAL (
     SELECT *
     FROM signatures s
-    WHERE s.tenant_id = $13
+    WHERE s.tenant_id = $11
       AND s.id BETWEEN page.id AND page.id
     ORDER BY s.id
     LIMIT 1
@@ -356,13 +355,13 @@ FROM
     SELECT *
     FROM signature_versions v
     WHERE
-      v.tenant_id = $14
+      v.tenant_id = $12
       AND (v.signature_id, v.version) >= (s.id, s.version)
       AND (v.signature_id, v.version) <= (s.id, s.version)
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- document and thread: a later page
 SELECT
@@ -385,9 +384,9 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT s.id, s.created_at
+      SELECT s.id, s.created_at AS at
       FROM (
         SELECT *
         FROM signatures s
@@ -397,14 +396,14 @@ FROM
         LIMIT 1
       ) s
       WHERE true
-        AND s.document = $9 AND s.thread = $10 AND (s.created_at, s.id) < ($11, $12)
-      LIMIT $13 OFFSET $14
+        AND (s.created_at, s.id) < ($9, $10)
+      LIMIT $11 OFFSET $12
     ) ids
   ) page
   CROSS JOIN LATERAL (
     SELECT *
     FROM signatures s
-    WHERE s.tenant_id = $15
+    WHERE s.tenant_id = $13
       AND s.id BETWEEN page.id AND page.id
     ORDER BY s.id
     LIMIT 1
@@ -413,13 +412,13 @@ FROM
     SELECT *
     FROM signature_versions v
     WHERE
-      v.tenant_id = $16
+      v.tenant_id = $14
       AND (v.signature_id, v.version) >= (s.id, s.version)
       AND (v.signature_id, v.version) <= (s.id, s.version)
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- stage: the first page
 SELECT
@@ -442,9 +441,9 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT s.id, s.created_at
+      SELECT s.id, s.created_at AS at
       FROM signatures s
       WHERE s.tenant_id = $4
         AND s.stage >= $5 AND s.stage <= $6
@@ -470,7 +469,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- stage: a later page
 SELECT
@@ -493,9 +492,9 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT s.id, s.created_at
+      SELECT s.id, s.created_at AS at
       FROM signatures s
       WHERE s.tenant_id = $4
         AND s.stage >= $5 AND (s.stage, s.created_at, s.id) < ($6, $7, $8)
@@ -521,7 +520,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- document and stage: the first page
 SELECT
@@ -544,9 +543,9 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT s.id, s.created_at
+      SELECT s.id, s.created_at AS at
       FROM signatures s
       WHERE
         s.tenant_id = $4
@@ -575,7 +574,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- document and stage: a later page
 SELECT
@@ -598,9 +597,9 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT s.id, s.created_at
+      SELECT s.id, s.created_at AS at
       FROM signatures s
       WHERE
         s.tenant_id = $4
@@ -629,7 +628,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- any of the tags: the first page
 SELECT
@@ -652,20 +651,20 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT DISTINCT one.id, one.created_at
+      SELECT DISTINCT one.id, one.at
       FROM
-        unnest($4::text[]) AS wanted (tag)
+        unnest($4::text[]) AS wanted (value)
         CROSS JOIN LATERAL (
-          SELECT t.signature_id AS id, t.created_at
+          SELECT t.signature_id AS id, t.created_at AS at
           FROM signature_tags t
           WHERE t.tenant_id = $5
-            AND t.tag = wanted.tag
+            AND t.tag = wanted.value
           ORDER BY t.created_at DESC, t.signature_id DESC
           LIMIT $6
         ) one
-      ORDER BY one.created_at DESC, one.id DESC
+      ORDER BY one.at DESC, one.id DESC
       LIMIT $7 OFFSET $8
     ) ids
   ) page
@@ -687,7 +686,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- any of the tags: a later page
 SELECT
@@ -710,20 +709,20 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT DISTINCT one.id, one.created_at
+      SELECT DISTINCT one.id, one.at
       FROM
-        unnest($4::text[]) AS wanted (tag)
+        unnest($4::text[]) AS wanted (value)
         CROSS JOIN LATERAL (
-          SELECT t.signature_id AS id, t.created_at
+          SELECT t.signature_id AS id, t.created_at AS at
           FROM signature_tags t
           WHERE t.tenant_id = $5
-            AND t.tag = wanted.tag AND (t.created_at, t.signature_id) < ($6, $7)
+            AND t.tag = wanted.value AND (t.created_at, t.signature_id) < ($6, $7)
           ORDER BY t.created_at DESC, t.signature_id DESC
           LIMIT $8
         ) one
-      ORDER BY one.created_at DESC, one.id DESC
+      ORDER BY one.at DESC, one.id DESC
       LIMIT $9 OFFSET $10
     ) ids
   ) page
@@ -745,7 +744,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- any of the tags, and document: the first page
 SELECT
@@ -768,13 +767,13 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT DISTINCT one.id, one.created_at
+      SELECT DISTINCT one.id, one.at
       FROM
-        unnest($4::text[]) AS wanted (tag)
+        unnest($4::text[]) AS wanted (value)
         CROSS JOIN LATERAL (
-          SELECT t.signature_id AS id, t.created_at
+          SELECT t.signature_id AS id, t.created_at AS at
           FROM
             signature_tags t
             CROSS JOIN LATERAL (
@@ -786,11 +785,11 @@ FROM
               LIMIT 1
             ) s
           WHERE t.tenant_id = $6
-            AND t.tag = wanted.tag AND s.document COLLATE "C" = $7
+            AND t.tag = wanted.value AND s.document COLLATE "C" = $7
           ORDER BY t.created_at DESC, t.signature_id DESC
           LIMIT $8
         ) one
-      ORDER BY one.created_at DESC, one.id DESC
+      ORDER BY one.at DESC, one.id DESC
       LIMIT $9 OFFSET $10
     ) ids
   ) page
@@ -812,7 +811,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- any of the tags, and document: a later page
 SELECT
@@ -835,13 +834,13 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT DISTINCT one.id, one.created_at
+      SELECT DISTINCT one.id, one.at
       FROM
-        unnest($4::text[]) AS wanted (tag)
+        unnest($4::text[]) AS wanted (value)
         CROSS JOIN LATERAL (
-          SELECT t.signature_id AS id, t.created_at
+          SELECT t.signature_id AS id, t.created_at AS at
           FROM
             signature_tags t
             CROSS JOIN LATERAL (
@@ -854,13 +853,13 @@ FROM
             ) s
           WHERE
             t.tenant_id = $6
-            AND t.tag = wanted.tag
+            AND t.tag = wanted.value
             AND s.document COLLATE "C" = $7
             AND (t.created_at, t.signature_id) < ($8, $9)
           ORDER BY t.created_at DESC, t.signature_id DESC
           LIMIT $10
         ) one
-      ORDER BY one.created_at DESC, one.id DESC
+      ORDER BY one.at DESC, one.id DESC
       LIMIT $11 OFFSET $12
     ) ids
   ) page
@@ -882,7 +881,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- all of the tags: the first page
 SELECT
@@ -905,23 +904,23 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT t.signature_id AS id, t.created_at
+      SELECT t.signature_id AS id, t.created_at AS at
       FROM signature_tags t
       WHERE
         t.tenant_id = $4
         AND t.tag = (
-          SELECT wanted.tag
-          FROM unnest($5::text[]) AS wanted (tag)
+          SELECT wanted.value
+          FROM unnest($5::text[]) AS wanted (value)
           ORDER BY (
             SELECT t.created_at
             FROM signature_tags t
             WHERE t.tenant_id = $6
-              AND t.tag = wanted.tag
+              AND t.tag = wanted.value
             ORDER BY t.created_at DESC, t.signature_id DESC OFFSET 99
             LIMIT 1
-          ) NULLS FIRST
+          ) ASC NULLS FIRST
           LIMIT 1
         )
         AND ARRAY(
@@ -953,7 +952,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- all of the tags: a later page
 SELECT
@@ -976,23 +975,23 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT t.signature_id AS id, t.created_at
+      SELECT t.signature_id AS id, t.created_at AS at
       FROM signature_tags t
       WHERE
         t.tenant_id = $4
         AND t.tag = (
-          SELECT wanted.tag
-          FROM unnest($5::text[]) AS wanted (tag)
+          SELECT wanted.value
+          FROM unnest($5::text[]) AS wanted (value)
           ORDER BY (
             SELECT t.created_at
             FROM signature_tags t
             WHERE t.tenant_id = $6
-              AND t.tag = wanted.tag AND (t.created_at, t.signature_id) < ($7, $8)
+              AND t.tag = wanted.value AND (t.created_at, t.signature_id) < ($7, $8)
             ORDER BY t.created_at DESC, t.signature_id DESC OFFSET 99
             LIMIT 1
-          ) NULLS FIRST
+          ) ASC NULLS FIRST
           LIMIT 1
         )
         AND ARRAY(
@@ -1025,7 +1024,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- all of the tags, and document: the first page
 SELECT
@@ -1048,9 +1047,9 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT t.signature_id AS id, t.created_at
+      SELECT t.signature_id AS id, t.created_at AS at
       FROM
         signature_tags t
         CROSS JOIN LATERAL (
@@ -1064,16 +1063,16 @@ FROM
       WHERE
         t.tenant_id = $5
         AND t.tag = (
-          SELECT wanted.tag
-          FROM unnest($6::text[]) AS wanted (tag)
+          SELECT wanted.value
+          FROM unnest($6::text[]) AS wanted (value)
           ORDER BY (
             SELECT t.created_at
             FROM signature_tags t
             WHERE t.tenant_id = $7
-              AND t.tag = wanted.tag
+              AND t.tag = wanted.value
             ORDER BY t.created_at DESC, t.signature_id DESC OFFSET 99
             LIMIT 1
-          ) NULLS FIRST
+          ) ASC NULLS FIRST
           LIMIT 1
         )
         AND ARRAY(
@@ -1106,7 +1105,7 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
 
 -- all of the tags, and document: a later page
 SELECT
@@ -1129,9 +1128,9 @@ SELECT
   END
 FROM
   (
-    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT t.signature_id AS id, t.created_at
+      SELECT t.signature_id AS id, t.created_at AS at
       FROM
         signature_tags t
         CROSS JOIN LATERAL (
@@ -1145,16 +1144,16 @@ FROM
       WHERE
         t.tenant_id = $5
         AND t.tag = (
-          SELECT wanted.tag
-          FROM unnest($6::text[]) AS wanted (tag)
+          SELECT wanted.value
+          FROM unnest($6::text[]) AS wanted (value)
           ORDER BY (
             SELECT t.created_at
             FROM signature_tags t
             WHERE t.tenant_id = $7
-              AND t.tag = wanted.tag AND (t.created_at, t.signature_id) < ($8, $9)
+              AND t.tag = wanted.value AND (t.created_at, t.signature_id) < ($8, $9)
             ORDER BY t.created_at DESC, t.signature_id DESC OFFSET 99
             LIMIT 1
-          ) NULLS FIRST
+          ) ASC NULLS FIRST
           LIMIT 1
         )
         AND ARRAY(
@@ -1188,4 +1187,1028 @@ FROM
     ORDER BY v.signature_id, v.version
     LIMIT 1
   ) v
-ORDER BY s.created_at DESC, s.id DESC;
+ORDER BY page.place;
+
+-- signer: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT DISTINCT one.id, one.at
+      FROM
+        unnest($4::text[]) AS wanted (value)
+        CROSS JOIN LATERAL (
+          SELECT t.signature_id AS id, t.created_at AS at
+          FROM signature_terms t
+          WHERE t.tenant_id = $5
+            AND t.term = wanted.value
+          ORDER BY t.created_at DESC, t.signature_id DESC
+          LIMIT $6
+        ) one
+      ORDER BY one.at DESC, one.id DESC
+      LIMIT $7 OFFSET $8
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $9
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $10
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- signer: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT DISTINCT one.id, one.at
+      FROM
+        unnest($4::text[]) AS wanted (value)
+        CROSS JOIN LATERAL (
+          SELECT t.signature_id AS id, t.created_at AS at
+          FROM signature_terms t
+          WHERE t.tenant_id = $5
+            AND t.term = wanted.value AND (t.created_at, t.signature_id) < ($6, $7)
+          ORDER BY t.created_at DESC, t.signature_id DESC
+          LIMIT $8
+        ) one
+      ORDER BY one.at DESC, one.id DESC
+      LIMIT $9 OFFSET $10
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $11
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $12
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- signer, any of the tags, verdict, and document: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT DISTINCT one.id, one.at
+      FROM
+        unnest($4::text[]) AS wanted (value)
+        CROSS JOIN LATERAL (
+          SELECT t.signature_id AS id, t.created_at AS at
+          FROM
+            signature_terms t
+            CROSS JOIN LATERAL (
+              SELECT *
+              FROM signatures s
+              WHERE s.tenant_id = $5
+                AND s.id BETWEEN t.signature_id AND t.signature_id
+              ORDER BY s.id
+              LIMIT 1
+            ) s
+          WHERE
+            t.tenant_id = $6
+            AND t.term = wanted.value
+            AND s.document COLLATE "C" = $7
+            AND ARRAY(
+              SELECT o.tag
+              FROM signature_tags o
+              WHERE o.tenant_id = $8
+                AND o.signature_id BETWEEN t.signature_id AND t.signature_id
+              ORDER BY o.signature_id, o.tag
+            ) && $9
+            AND ARRAY(
+              SELECT o.term
+              FROM signature_terms o
+              WHERE o.tenant_id = $10
+                AND o.signature_id BETWEEN t.signature_id AND t.signature_id
+              ORDER BY o.signature_id, o.term
+            ) && $11
+          ORDER BY t.created_at DESC, t.signature_id DESC
+          LIMIT $12
+        ) one
+      ORDER BY one.at DESC, one.id DESC
+      LIMIT $13 OFFSET $14
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $15
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $16
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- signer, any of the tags, verdict, and document: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT DISTINCT one.id, one.at
+      FROM
+        unnest($4::text[]) AS wanted (value)
+        CROSS JOIN LATERAL (
+          SELECT t.signature_id AS id, t.created_at AS at
+          FROM
+            signature_terms t
+            CROSS JOIN LATERAL (
+              SELECT *
+              FROM signatures s
+              WHERE s.tenant_id = $5
+                AND s.id BETWEEN t.signature_id AND t.signature_id
+              ORDER BY s.id
+              LIMIT 1
+            ) s
+          WHERE
+            t.tenant_id = $6
+            AND t.term = wanted.value
+            AND s.document COLLATE "C" = $7
+            AND ARRAY(
+              SELECT o.tag
+              FROM signature_tags o
+              WHERE o.tenant_id = $8
+                AND o.signature_id BETWEEN t.signature_id AND t.signature_id
+              ORDER BY o.signature_id, o.tag
+            ) && $9
+            AND ARRAY(
+              SELECT o.term
+              FROM signature_terms o
+              WHERE o.tenant_id = $10
+                AND o.signature_id BETWEEN t.signature_id AND t.signature_id
+              ORDER BY o.signature_id, o.term
+            ) && $11
+            AND (t.created_at, t.signature_id) < ($12, $13)
+          ORDER BY t.created_at DESC, t.signature_id DESC
+          LIMIT $14
+        ) one
+      ORDER BY one.at DESC, one.id DESC
+      LIMIT $15 OFFSET $16
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $17
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $18
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- not signed by: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT s.id, s.created_at AS at
+      FROM signatures s
+      WHERE
+        s.tenant_id = $4
+        AND NOT (
+          true
+          AND ARRAY(
+            SELECT o.term
+            FROM signature_terms o
+            WHERE o.tenant_id = $5
+              AND o.signature_id BETWEEN s.id AND s.id
+            ORDER BY o.signature_id, o.term
+          ) && $6
+        )
+      ORDER BY s.created_at DESC, s.id DESC
+      LIMIT $7 OFFSET $8
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $9
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $10
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- not signed by: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT s.id, s.created_at AS at
+      FROM signatures s
+      WHERE
+        s.tenant_id = $4
+        AND NOT (
+          true
+          AND ARRAY(
+            SELECT o.term
+            FROM signature_terms o
+            WHERE o.tenant_id = $5
+              AND o.signature_id BETWEEN s.id AND s.id
+            ORDER BY o.signature_id, o.term
+          ) && $6
+        )
+        AND (s.created_at, s.id) < ($7, $8)
+      ORDER BY s.created_at DESC, s.id DESC
+      LIMIT $9 OFFSET $10
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $11
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $12
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- verdict: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT DISTINCT one.id, one.at
+      FROM
+        unnest($4::text[]) AS wanted (value)
+        CROSS JOIN LATERAL (
+          SELECT t.signature_id AS id, t.created_at AS at
+          FROM signature_terms t
+          WHERE t.tenant_id = $5
+            AND t.term = wanted.value
+          ORDER BY t.created_at DESC, t.signature_id DESC
+          LIMIT $6
+        ) one
+      ORDER BY one.at DESC, one.id DESC
+      LIMIT $7 OFFSET $8
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $9
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $10
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- verdict: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT DISTINCT one.id, one.at
+      FROM
+        unnest($4::text[]) AS wanted (value)
+        CROSS JOIN LATERAL (
+          SELECT t.signature_id AS id, t.created_at AS at
+          FROM signature_terms t
+          WHERE t.tenant_id = $5
+            AND t.term = wanted.value AND (t.created_at, t.signature_id) < ($6, $7)
+          ORDER BY t.created_at DESC, t.signature_id DESC
+          LIMIT $8
+        ) one
+      ORDER BY one.at DESC, one.id DESC
+      LIMIT $9 OFFSET $10
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $11
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $12
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- all, in a range, oldest first: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at ASC, ids.id ASC) AS place
+    FROM (
+      SELECT s.id, s.created_at AS at
+      FROM signatures s
+      WHERE s.tenant_id = $4
+        AND (s.created_at, s.id) > ($5, $6) AND (s.created_at, s.id) < ($7, $8)
+      ORDER BY s.created_at ASC, s.id ASC
+      LIMIT $9 OFFSET $10
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $11
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $12
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- all, in a range, oldest first: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at ASC, ids.id ASC) AS place
+    FROM (
+      SELECT s.id, s.created_at AS at
+      FROM signatures s
+      WHERE s.tenant_id = $4
+        AND (s.created_at, s.id) > ($5, $6) AND (s.created_at, s.id) < ($7, $8)
+      ORDER BY s.created_at ASC, s.id ASC
+      LIMIT $9 OFFSET $10
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $11
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $12
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- document, in a range, oldest first: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at ASC, ids.id ASC) AS place
+    FROM (
+      SELECT s.id, s.created_at AS at
+      FROM signatures s
+      WHERE
+        s.tenant_id = $4
+        AND (s.document COLLATE "C", s.created_at, s.id) > ($5, $6, $7)
+        AND (s.document COLLATE "C", s.created_at, s.id) < ($8, $9, $10)
+      ORDER BY s.document COLLATE "C" ASC, s.created_at ASC, s.id ASC
+      LIMIT $11 OFFSET $12
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $13
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $14
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- document, in a range, oldest first: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at ASC, ids.id ASC) AS place
+    FROM (
+      SELECT s.id, s.created_at AS at
+      FROM signatures s
+      WHERE
+        s.tenant_id = $4
+        AND (s.document COLLATE "C", s.created_at, s.id) > ($5, $6, $7)
+        AND (s.document COLLATE "C", s.created_at, s.id) < ($8, $9, $10)
+      ORDER BY s.document COLLATE "C" ASC, s.created_at ASC, s.id ASC
+      LIMIT $11 OFFSET $12
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $13
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $14
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- all, in a range, by their last change: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at ASC, ids.id ASC) AS place
+    FROM (
+      SELECT v.signature_id AS id, v.created_at AS at
+      FROM
+        signature_versions v
+        CROSS JOIN LATERAL (
+          SELECT *
+          FROM signatures s
+          WHERE s.tenant_id = $4
+            AND s.id BETWEEN v.signature_id AND v.signature_id
+          ORDER BY s.id
+          LIMIT 1
+        ) s
+      WHERE
+        v.tenant_id = $5
+        AND s.version = v.version
+        AND (v.created_at, v.signature_id) > ($6, $7)
+        AND (v.created_at, v.signature_id) < ($8, $9)
+      ORDER BY v.created_at ASC, v.signature_id ASC
+      LIMIT $10 OFFSET $11
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $12
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $13
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- all, in a range, by their last change: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at ASC, ids.id ASC) AS place
+    FROM (
+      SELECT v.signature_id AS id, v.created_at AS at
+      FROM
+        signature_versions v
+        CROSS JOIN LATERAL (
+          SELECT *
+          FROM signatures s
+          WHERE s.tenant_id = $4
+            AND s.id BETWEEN v.signature_id AND v.signature_id
+          ORDER BY s.id
+          LIMIT 1
+        ) s
+      WHERE
+        v.tenant_id = $5
+        AND s.version = v.version
+        AND (v.created_at, v.signature_id) > ($6, $7)
+        AND (v.created_at, v.signature_id) < ($8, $9)
+      ORDER BY v.created_at ASC, v.signature_id ASC
+      LIMIT $10 OFFSET $11
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $12
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $13
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- any of the tags, and document, by their last change: whether few match
+SELECT count(*)
+FROM (
+  SELECT DISTINCT one.id, one.at
+  FROM
+    unnest($1::text[]) AS wanted (value)
+    CROSS JOIN LATERAL (
+      SELECT t.signature_id AS id, t.created_at AS at
+      FROM signature_tags t
+      WHERE t.tenant_id = $2
+        AND t.tag = wanted.value
+      ORDER BY t.created_at DESC, t.signature_id DESC
+      LIMIT $3
+    ) one
+  ORDER BY one.at DESC, one.id DESC
+  LIMIT $4
+) few;
+
+-- any of the tags, and document, by their last change: a page of few
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT g.id, s.updated_at AS at
+      FROM (
+        SELECT DISTINCT one.id, one.at
+        FROM
+          unnest($4::text[]) AS wanted (value)
+          CROSS JOIN LATERAL (
+            SELECT t.signature_id AS id, t.created_at AS at
+            FROM signature_tags t
+            WHERE t.tenant_id = $5
+              AND t.tag = wanted.value
+            ORDER BY t.created_at DESC, t.signature_id DESC
+            LIMIT $6
+          ) one
+        ORDER BY one.at DESC, one.id DESC
+        LIMIT $7
+      ) g
+        CROSS JOIN LATERAL (
+          SELECT *
+          FROM signatures s
+          WHERE s.tenant_id = $8
+            AND s.id BETWEEN g.id AND g.id
+          ORDER BY s.id
+          LIMIT 1
+        ) s
+      WHERE true
+        AND s.document COLLATE "C" = $9 AND (s.updated_at, g.id) < ($10, $11)
+      ORDER BY s.updated_at DESC, g.id DESC
+      LIMIT $12 OFFSET $13
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $14
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $15
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;
+
+-- any of the tags, and document, by their last change: a page of many
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT v.signature_id AS id, v.created_at AS at
+      FROM
+        signature_versions v
+        CROSS JOIN LATERAL (
+          SELECT *
+          FROM signatures s
+          WHERE s.tenant_id = $4
+            AND s.id BETWEEN v.signature_id AND v.signature_id
+          ORDER BY s.id
+          LIMIT 1
+        ) s
+      WHERE
+        v.tenant_id = $5
+        AND s.version = v.version
+        AND ARRAY(
+          SELECT o.tag
+          FROM signature_tags o
+          WHERE o.tenant_id = $6
+            AND o.signature_id BETWEEN v.signature_id AND v.signature_id
+          ORDER BY o.signature_id, o.tag
+        ) && $7
+        AND s.document COLLATE "C" = $8
+        AND ARRAY(
+          SELECT o.tag
+          FROM signature_tags o
+          WHERE o.tenant_id = $9
+            AND o.signature_id BETWEEN v.signature_id AND v.signature_id
+          ORDER BY o.signature_id, o.tag
+        ) && $10
+        AND (v.created_at, v.signature_id) < ($11, $12)
+      ORDER BY v.created_at DESC, v.signature_id DESC
+      LIMIT $13 OFFSET $14
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $15
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $16
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY page.place;

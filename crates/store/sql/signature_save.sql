@@ -1,6 +1,6 @@
 SELECT id, version, created_at, updated_at
 FROM
-  signature_save_2(
+  signature_save_3(
     owner => $1,
     draft_document => $2,
     draft_thread => $3,
@@ -25,5 +25,7 @@ FROM
     second_seal => $22,
     verdict_salt => $23,
     verdict_seal => $24,
-    verdict_event => $25
+    verdict_event => $25,
+    signers => $26,
+    verdict_term => $27
   );

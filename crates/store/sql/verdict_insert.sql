@@ -21,6 +21,28 @@ logged AS (
   FROM recorded
   WHERE $8 IS NOT NULL
 ),
+current AS MATERIALIZED (
+  SELECT s.tenant_id, s.id, s.created_at
+  FROM signatures s
+  WHERE s.tenant_id = $1 AND s.id = $2 AND s.version = $3 AND EXISTS (SELECT FROM recorded)
+  FOR SHARE
+),
+other AS (
+  DELETE FROM signature_terms t
+  USING current
+  WHERE
+    t.tenant_id = $1
+    AND t.signature_id = $2
+    AND t.term >= 'verdict:'
+    AND t.term < 'verdict;'
+    AND t.term <> $10
+),
+found AS (
+  INSERT INTO signature_terms (tenant_id, signature_id, created_at, term)
+  SELECT tenant_id, id, created_at, $10
+  FROM current
+  ON CONFLICT DO NOTHING
+),
 counted AS (
   INSERT INTO tenant_usage (tenant_id, bytes, threads, versions, shard)
   SELECT tenant_id, bytes, 0, 0, (pg_backend_pid() % 64)::smallint

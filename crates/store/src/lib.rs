@@ -52,7 +52,9 @@ mod secrets;
 mod signature_create;
 mod signature_list;
 mod signature_save;
+mod signature_walk;
 mod signatures;
+mod signers;
 mod snapshot;
 #[cfg(test)]
 mod sql_files;
@@ -98,6 +100,7 @@ pub use secrets::{Reencrypted, Rotation, Secrets};
 pub use signature_list::ListPage;
 pub use signature_save::Found;
 pub use signatures::{Deletion, Stored, StoredPlace, StoredRange};
+pub use signers::Unindexed;
 pub use snapshot::Snapshot;
 pub use trail::{ChainOf, KnownEvents, StoredPart};
 pub use transfer_in::NewPart;

@@ -295,6 +295,7 @@ tables!(
     plugins,
     policies,
     signature_tags,
+    signature_terms,
     signature_verdicts,
     signature_versions,
     signatures,

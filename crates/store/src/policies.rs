@@ -19,17 +19,18 @@ use super::snapshot::Snapshot;
 use super::tenants::lock_tenant;
 
 fn get(connection: &mut diesel::PgConnection, tenant: TenantId) -> QueryResult<Policy> {
-    let row: Option<(String, String, String, bool)> = policies::table
+    let row: Option<(String, String, String, bool, bool)> = policies::table
         .find(tenant.0)
         .select((
             policies::accept,
             policies::detached,
             policies::revocation,
             policies::record_verdicts,
+            policies::index_signers,
         ))
         .first(connection)
         .optional()?;
-    let Some((accept, detached, revocation, record_verdicts)) = row else {
+    let Some((accept, detached, revocation, record_verdicts, index_signers)) = row else {
         return Ok(Policy::default());
     };
     Ok(Policy {
@@ -37,6 +38,7 @@ fn get(connection: &mut diesel::PgConnection, tenant: TenantId) -> QueryResult<P
         detached: parse(&detached)?,
         revocation: parse(&revocation)?,
         record_verdicts,
+        index_signers,
     })
 }
 
@@ -105,6 +107,7 @@ impl Store {
                 policies::detached.eq(after.detached.as_str()),
                 policies::revocation.eq(after.revocation.as_str()),
                 policies::record_verdicts.eq(after.record_verdicts),
+                policies::index_signers.eq(after.index_signers),
             );
             diesel::insert_into(policies::table)
                 .values((policies::tenant_id.eq(tenant.0), columns))

@@ -29,8 +29,9 @@ const OF_OWN_PLUGINS: &str = "plugin_id IN (SELECT id FROM plugins WHERE tenant_
 ///
 /// A thread's data goes before the thread, and hooks go before the plugins that they run, so that no delete cascades
 /// to many rows. Other tables have few and small rows, which are deleted with the tenant.
-const TABLES: [(&str, &str, &str); 19] = [
+const TABLES: [(&str, &str, &str); 20] = [
     ("signature_tags", OWN, "0"),
+    ("signature_terms", OWN, "0"),
     ("signature_verdicts", OWN, "bytes"),
     ("signature_versions", OWN, "octet_length(signature)"),
     ("signatures", OWN, "0"),

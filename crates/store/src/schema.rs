@@ -563,6 +563,8 @@ diesel::table! {
         detached -> Text,
         /// How much must be known of whether certificates were revoked: only what is embedded, or something must tell of each
         revocation -> Text,
+        /// Whether threads can be found by who signed them
+        index_signers -> Bool,
     }
 }
 
@@ -577,6 +579,20 @@ diesel::table! {
         created_at -> Timestamptz,
         /// One tag of the thread's current version
         tag -> Text,
+    }
+}
+
+diesel::table! {
+    /// Index of who signed a version of a thread, and of the last verdict on its current version
+    signature_terms (tenant_id, signature_id, term) {
+        /// The owner
+        tenant_id -> Int4,
+        /// The thread
+        signature_id -> Int8,
+        /// When version 1 was saved, repeated so that the index yields the order of lists
+        created_at -> Timestamptz,
+        /// iin:, bin:, sha256: or serial: and a value of a signer's certificate; or verdict: and a word
+        term -> Text,
     }
 }
 
@@ -627,6 +643,8 @@ diesel::table! {
         signature -> Bytea,
         /// Random bytes in the seal of the version's entry in the log; null until the version is logged
         salt -> Nullable<Bytea>,
+        /// Whether its signers are in signature_terms, if there are any
+        signers_indexed -> Bool,
     }
 }
 
@@ -835,6 +853,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     plugins,
     policies,
     signature_tags,
+    signature_terms,
     signature_verdicts,
     signature_versions,
     signatures,

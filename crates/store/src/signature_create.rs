@@ -1,5 +1,5 @@
 //! Creating many threads at once: first versions that several requests of a tenant save at the same time are one call
-//! of the function `signature_create_2` and one commit, which takes less than half of what a call for each would.
+//! of the function `signature_create_3` and one commit, which takes less than half of what a call for each would.
 //!
 //! Threads are created in the order of their names, so that two such calls wait for each other in one direction only. A
 //! call waits only briefly for a thread that a delete or an import keeps locked. Then each draft is saved by itself, and
@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{Array, BigInt, Binary, CChar, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, CChar, Integer, Nullable, Text, Timestamptz};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::decision::Judgement;
 use sigpersist_model::error::{Error, Result};
@@ -25,7 +25,7 @@ use super::failure::is_lock_timeout;
 use super::pool::Store;
 use super::signature_save::{Found, SaveCall, Saved, unless_deleted};
 use super::signatures::encoding_to_code;
-use super::verdicts::verdict_bytes;
+use super::verdicts::{verdict_bytes, verdict_term};
 
 /// Larger signatures are saved by themselves: sending them takes longer than a batch saves.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
@@ -42,6 +42,8 @@ pub(super) struct FirstVersion {
     verdict_salt: Option<Salt>,
     verdict_seal: Option<Hash>,
     verdict_event: Option<String>,
+    /// None if signers are not to be indexed.
+    signers: Option<Vec<String>>,
 }
 
 impl FirstVersion {
@@ -62,6 +64,7 @@ impl FirstVersion {
             verdict_salt: call.verdict_salt,
             verdict_seal: call.verdict_seal,
             verdict_event: call.verdict_event.map(str::to_owned),
+            signers: found.signers.map(<[String]>::to_vec),
         }
     }
 }
@@ -151,7 +154,7 @@ impl Store {
 /// The place of a first version in the batch, from 1; id of the thread; time of its creation.
 type Created = (i32, i64, DateTime<Utc>);
 
-/// The call of `signature_create_2`: a column for each argument. It is prepared once on a connection.
+/// The call of `signature_create_3`: a column for each argument. It is prepared once on a connection.
 #[derive(Debug, Default)]
 pub(super) struct CreateCall<'a> {
     owner: i32,
@@ -176,6 +179,9 @@ pub(super) struct CreateCall<'a> {
     verdict_salts: Option<Vec<Option<Salt>>>,
     verdict_seals: Option<Vec<Option<Hash>>>,
     verdict_events: Option<Vec<Option<&'a str>>>,
+    terms: Vec<&'a str>,
+    term_ends: Vec<i32>,
+    index_signers: Vec<bool>,
 }
 
 impl<'a> CreateCall<'a> {
@@ -199,11 +205,15 @@ impl<'a> CreateCall<'a> {
         ) -> Option<Vec<Option<T>>> {
             optional(firsts, |first| first.judgement.as_ref().map(&value))
         }
-        let mut tags = Vec::new();
-        let mut tag_ends = Vec::with_capacity(firsts.len());
+        let (mut tags, mut terms) = (Vec::new(), Vec::new());
+        let (mut tag_ends, mut term_ends) = (Vec::new(), Vec::new());
+        let end = |texts: &[&str]| i32::try_from(texts.len()).unwrap_or(i32::MAX);
         for first in firsts {
             tags.extend(first.tags.iter().map(String::as_str));
-            tag_ends.push(i32::try_from(tags.len()).unwrap_or(i32::MAX));
+            tag_ends.push(end(&tags));
+            terms.extend(first.signers.iter().flatten().map(String::as_str));
+            terms.extend(first.verdict.as_deref().map(verdict_term));
+            term_ends.push(end(&terms));
         }
         Self {
             owner: tenant.0,
@@ -227,6 +237,9 @@ impl<'a> CreateCall<'a> {
             verdict_salts: optional(firsts, |first| first.verdict_salt),
             verdict_seals: optional(firsts, |first| first.verdict_seal),
             verdict_events: optional(firsts, |first| first.verdict_event.as_deref()),
+            terms,
+            term_ends,
+            index_signers: column(firsts, |first| first.signers.is_some()),
         }
     }
 }
@@ -247,7 +260,7 @@ type OptionalBytes = Nullable<Array<Nullable<Binary>>>;
 
 impl QueryFragment<Pg> for CreateCall<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT place, id, created_at FROM signature_create_2(owner => ");
+        out.push_sql("SELECT place, id, created_at FROM signature_create_3(owner => ");
         out.push_bind_param::<Integer, _>(&self.owner)?;
         out.push_sql(", documents => ");
         out.push_bind_param::<Array<Text>, _>(&self.documents)?;
@@ -289,6 +302,12 @@ impl QueryFragment<Pg> for CreateCall<'_> {
         out.push_bind_param::<OptionalBytes, _>(&self.verdict_seals)?;
         out.push_sql(", verdict_events => ");
         out.push_bind_param::<OptionalTexts, _>(&self.verdict_events)?;
+        out.push_sql(", terms => ");
+        out.push_bind_param::<Array<Text>, _>(&self.terms)?;
+        out.push_sql(", term_ends => ");
+        out.push_bind_param::<Array<Integer>, _>(&self.term_ends)?;
+        out.push_sql(", index_signers => ");
+        out.push_bind_param::<Array<Bool>, _>(&self.index_signers)?;
         out.push_sql(")");
         Ok(())
     }

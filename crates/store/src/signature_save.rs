@@ -1,4 +1,4 @@
-//! Saving versions: one call of the function `signature_save_2`, so one round trip and one transaction. The function is
+//! Saving versions: one call of the function `signature_save_3`, so one round trip and one transaction. The function is
 //! in `migrations/`, with the rules that it follows.
 //!
 //! Two writers over the same version meet at the row of the thread: the second waits for the first to commit, looks
@@ -23,7 +23,7 @@ use super::log_queue::{self, Sealed, SealedVersion, verdict_event};
 use super::pool::Store;
 use super::signature_create::{FirstVersion, MAX_BYTES};
 use super::signatures::{encoding_to_code, version_from_column, version_to_column};
-use super::verdicts::verdict_bytes;
+use super::verdicts::{verdict_bytes, verdict_term};
 
 /// Records to store with a draft.
 #[derive(Clone, Copy)]
@@ -34,6 +34,8 @@ pub struct Found<'a> {
     pub judgement: Option<&'a Judgement>,
     /// The verdict on its signature, as JSON.
     pub verdict: Option<&'a str>,
+    /// The terms of its signers ([`SignerTerm`](sigpersist_model::term::SignerTerm)); none if they are not to be indexed.
+    pub signers: Option<&'a [String]>,
 }
 
 impl Store {
@@ -140,7 +142,7 @@ pub(super) fn unless_deleted<T>(result: QueryResult<T>) -> QueryResult<Option<T>
     }
 }
 
-/// The call of `signature_save_2`: its arguments. It is prepared once on a connection.
+/// The call of `signature_save_3`: its arguments. It is prepared once on a connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct SaveCall<'a> {
     owner: i32,
@@ -168,6 +170,8 @@ pub(super) struct SaveCall<'a> {
     pub(super) verdict_salt: Option<Salt>,
     pub(super) verdict_seal: Option<Hash>,
     pub(super) verdict_event: Option<&'a str>,
+    signers: Option<&'a [String]>,
+    verdict_term: Option<&'static str>,
 }
 
 impl<'a> SaveCall<'a> {
@@ -200,6 +204,8 @@ impl<'a> SaveCall<'a> {
             judged_sha256: judgement.map(Judgement::input_sha256),
             decisions: judgement.map(|judgement| &*judgement.decisions),
             may_recreate: false,
+            signers: found.signers,
+            verdict_term: found.verdict.map(verdict_term),
             ..Self::default()
         }
     }
@@ -239,7 +245,7 @@ impl RunQueryDsl<PgConnection> for SaveCall<'_> {}
 
 impl QueryFragment<Pg> for SaveCall<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT id, version, created_at, updated_at FROM signature_save_2(owner => ");
+        out.push_sql("SELECT id, version, created_at, updated_at FROM signature_save_3(owner => ");
         out.push_bind_param::<Integer, _>(&self.owner)?;
         out.push_sql(", draft_document => ");
         out.push_bind_param::<Text, _>(self.document)?;
@@ -289,6 +295,10 @@ impl QueryFragment<Pg> for SaveCall<'_> {
         out.push_bind_param::<Nullable<Binary>, _>(&self.verdict_seal)?;
         out.push_sql(", verdict_event => ");
         out.push_bind_param::<Nullable<Text>, _>(&self.verdict_event)?;
+        out.push_sql(", signers => ");
+        out.push_bind_param::<Nullable<Array<Text>>, _>(&self.signers)?;
+        out.push_sql(", verdict_term => ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.verdict_term)?;
         out.push_sql(")");
         Ok(())
     }

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use diesel::pg::Pg;
 use diesel::query_builder::QueryFragment;
 use sigpersist_model::context::TenantId;
-use sigpersist_model::signature::{ListFilter, Position, SignatureId};
+use sigpersist_model::signature::{ListFilter, Order, OrderBy, Position, SignatureId};
 use sqlformat::{FormatOptions, QueryParams};
 
 use super::signature_create::CreateCall;
 use super::signature_list::{CountQuery, ListPage, ListQuery};
 use super::signature_save::SaveCall;
+use super::signature_walk::Gathering;
 use super::{decisions, removal, signatures, usage, verdicts};
 
 /// The statements of a file. Each has a title if there are several.
@@ -55,7 +56,7 @@ fn text(query: &impl QueryFragment<Pg>) -> String {
 }
 
 /// The filters of lists, each of which walks another index or checks more on the way.
-fn filters() -> [(&'static str, ListFilter); 10] {
+fn filters() -> [(&'static str, ListFilter); 17] {
     let some = || Some("x".to_owned());
     let all = ListFilter::default;
     let any_tag = || ListFilter {
@@ -78,6 +79,24 @@ fn filters() -> [(&'static str, ListFilter); 10] {
         stage: some(),
         ..filter
     };
+    let one = || vec!["x".to_owned()];
+    let signer = |filter| ListFilter {
+        signers: one(),
+        ..filter
+    };
+    let verdict = |filter| ListFilter {
+        verdicts: one(),
+        ..filter
+    };
+    let in_range = |by, filter| ListFilter {
+        since: Some(chrono::DateTime::UNIX_EPOCH),
+        until: Some(chrono::DateTime::UNIX_EPOCH),
+        order: Order {
+            by,
+            ascending: true,
+        },
+        ..filter
+    };
     [
         ("all", all()),
         ("document", document(all())),
@@ -89,28 +108,74 @@ fn filters() -> [(&'static str, ListFilter); 10] {
         ("any of the tags, and document", document(any_tag())),
         ("all of the tags", all_tags()),
         ("all of the tags, and document", document(all_tags())),
+        ("signer", signer(all())),
+        (
+            "signer, any of the tags, verdict, and document",
+            signer(verdict(document(any_tag()))),
+        ),
+        (
+            "not signed by",
+            ListFilter {
+                not_signed_by: one(),
+                ..all()
+            },
+        ),
+        ("verdict", verdict(all())),
+        (
+            "all, in a range, oldest first",
+            in_range(OrderBy::Created, all()),
+        ),
+        (
+            "document, in a range, oldest first",
+            in_range(OrderBy::Created, document(all())),
+        ),
+        (
+            "all, in a range, by their last change",
+            in_range(OrderBy::Updated, all()),
+        ),
     ]
 }
 
 fn lists() -> Statements {
     let after = Position {
-        created_at: chrono::DateTime::UNIX_EPOCH,
+        at: chrono::DateTime::UNIX_EPOCH,
         id: SignatureId(1),
     };
-    let list = |filter: &ListFilter, after| {
+    let list = |filter: &ListFilter, after, gathers| {
         let page = ListPage {
             after,
             limit: 1,
             offset: 0,
             max_bytes: 0,
         };
-        text(&ListQuery::new(TenantId(1), filter, &page))
+        text(&ListQuery::new(TenantId(1), filter, &page, gathers))
     };
     let mut statements = Vec::new();
     for (title, filter) in filters() {
-        statements.push((format!("{title}: the first page"), list(&filter, None)));
-        statements.push((format!("{title}: a later page"), list(&filter, Some(after))));
+        statements.push((
+            format!("{title}: the first page"),
+            list(&filter, None, false),
+        ));
+        statements.push((
+            format!("{title}: a later page"),
+            list(&filter, Some(after), false),
+        ));
     }
+    let filter = ListFilter {
+        document: Some("x".to_owned()),
+        tags: vec!["x".to_owned()],
+        order: Order {
+            by: OrderBy::Updated,
+            ascending: false,
+        },
+        ..ListFilter::default()
+    };
+    let titled =
+        |title: &str| format!("any of the tags, and document, by their last change: {title}");
+    let few = Gathering::new(TenantId(1), &filter).unwrap();
+    statements.push((titled("whether few match"), text(&few)));
+    statements.push((titled("a page of few"), list(&filter, Some(after), true)));
+    statements.push((titled("a page of many"), list(&filter, Some(after), false)));
     statements
 }
 
@@ -197,6 +262,7 @@ fn every_statement_that_is_put_together_is_in_a_file() {
             "signature_create.rs",
             "signature_list.rs",
             "signature_save.rs",
+            "signature_walk.rs",
         ];
         let known = pushes.into_iter().any(|known| name == known);
         assert!(

@@ -14,12 +14,15 @@ use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
 use sigpersist_model::signature::ThreadKey;
 use sigpersist_model::tenant::Usage;
+use sigpersist_model::term::Overall;
 use sigpersist_model::transfer::{Part, StoredVersion};
 
 use super::audit;
 use super::log_arrivals::{LogArrival, is_current};
 use super::pool::Store;
-use super::schema::{signature_tags, signature_verdicts, signature_versions, signatures};
+use super::schema::{
+    signature_tags, signature_terms, signature_verdicts, signature_versions, signatures,
+};
 use super::signatures::{encoding_to_code, version_to_column};
 use super::transfer_known::KnownThread;
 use super::usage;
@@ -119,6 +122,24 @@ impl Store {
                     .values(tags)
                     .execute(connection)?;
             }
+            let terms: Vec<_> = written()
+                .filter_map(|(new, id)| {
+                    let created_at = new
+                        .known
+                        .map_or(new.part.created_at, |known| known.created_at);
+                    let verdict = new.part.versions.last()?.verdicts.iter();
+                    let newest = verdict.max_by_key(|verdict| verdict.at)?;
+                    Some((
+                        signature_terms::tenant_id.eq(tenant.0),
+                        signature_terms::signature_id.eq(id),
+                        signature_terms::created_at.eq(created_at),
+                        signature_terms::term.eq(Overall::of_summary(&newest.verdict).term()),
+                    ))
+                })
+                .collect();
+            diesel::insert_into(signature_terms::table)
+                .values(terms)
+                .execute(connection)?;
             let mut added = Usage::default();
             for (new, _) in written() {
                 added.threads += i64::from(new.known.is_none());
@@ -319,6 +340,13 @@ fn continue_thread(
         signature_tags::table
             .filter(signature_tags::tenant_id.eq(tenant.0))
             .filter(signature_tags::signature_id.eq(known.id.0)),
+    )
+    .execute(connection)?;
+    diesel::delete(
+        signature_terms::table
+            .filter(signature_terms::tenant_id.eq(tenant.0))
+            .filter(signature_terms::signature_id.eq(known.id.0))
+            .filter(signature_terms::term.like("verdict:%")),
     )
     .execute(connection)?;
     Ok(Some(known.id.0))

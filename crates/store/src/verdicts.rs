@@ -8,6 +8,7 @@ use serde_json::Value;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
 use sigpersist_model::signature::{SignatureId, StoredVerdict};
+use sigpersist_model::term::Overall;
 
 use super::failure::query_error;
 use super::log_queue::{Sealed, verdict_event};
@@ -43,6 +44,12 @@ pub(super) fn verdict_bytes(text: &str) -> i32 {
     i32::try_from(text.len()).unwrap_or(i32::MAX)
 }
 
+/// The term by which a thread with this verdict, which is JSON, is found.
+pub(super) fn verdict_term(text: &str) -> &'static str {
+    let summary = serde_json::from_str(text).unwrap_or_default();
+    Overall::of_summary(&summary).term()
+}
+
 impl Store {
     /// Records a verdict, which is JSON, on a version with this SHA-256. Returns none if the version does not exist, or has `most`
     /// verdicts already.
@@ -67,7 +74,8 @@ impl Store {
             .bind::<BigInt, _>(most)
             .bind::<Nullable<Text>, _>(event)
             .bind::<Nullable<Binary>, _>(sealed.map(|sealed| sealed.salt))
-            .bind::<Nullable<Binary>, _>(sealed.map(|sealed| sealed.seal));
+            .bind::<Nullable<Binary>, _>(sealed.map(|sealed| sealed.seal))
+            .bind::<Text, _>(verdict_term(verdict));
         let row = self.run(tenant, |connection| {
             query.get_result::<VerdictRow>(connection).optional()
         })?;
@@ -115,6 +123,16 @@ pub(super) fn insert_sql() -> String {
              logged AS ( \
                  INSERT INTO log_queue (tenant_id, signature_id, version, kind, event, salt, seal) \
                  SELECT tenant_id, $2, version, 'j', $7, $8, $9 FROM recorded WHERE $8 IS NOT NULL), \
+             current AS MATERIALIZED ( \
+                 SELECT s.tenant_id, s.id, s.created_at FROM signatures s \
+                 WHERE s.tenant_id = $1 AND s.id = $2 AND s.version = $3 AND EXISTS (SELECT FROM recorded) FOR SHARE), \
+             other AS ( \
+                 DELETE FROM signature_terms t USING current \
+                 WHERE t.tenant_id = $1 AND t.signature_id = $2 AND t.term >= 'verdict:' AND t.term < 'verdict;' \
+                   AND t.term <> $10), \
+             found AS ( \
+                 INSERT INTO signature_terms (tenant_id, signature_id, created_at, term) \
+                 SELECT tenant_id, id, created_at, $10 FROM current ON CONFLICT DO NOTHING), \
              counted AS ({} SELECT tenant_id, bytes, 0, 0, {} FROM recorded {}) \
              SELECT id, version, at, verdict FROM recorded",
         usage::INSERT,

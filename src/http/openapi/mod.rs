@@ -23,6 +23,7 @@ use super::events;
 use super::health;
 use super::hooks;
 use super::keys;
+use super::list;
 use super::log;
 use super::many;
 use super::plugins;
@@ -79,7 +80,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         (name = "docs", description = "This document"),
     ),
     paths(
-        signatures::get, signatures::post, signatures::delete, signatures::versions, signatures::list, many::save, many::get,
+        signatures::get, signatures::post, signatures::delete, signatures::versions, list::list, many::save, many::get,
         verdicts::record, verdicts::list, verdicts::inspect, verdicts::verify,
         policy::get, policy::update, policy::anchors, policy::add_anchors, policy::anchor, policy::remove_anchor,
         plugins::list, plugins::get, plugins::put, plugins::delete, plugins::revisions, plugins::revision,
