@@ -5,6 +5,8 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
+use sigpersist::signatures::keep_indexing;
+
 use crate::support::{COUNTERSIGNED, Client, FIRST, TestApp, eventually_within};
 
 const DROPPED: &str = include_str!("../data/dropped.cms.b64");
@@ -399,6 +401,7 @@ fn versions_that_were_stored_before_are_indexed_later() {
             .expect(200)
     };
     assert_eq!(found().json["content"]["incomplete"], true);
+    let _indexing = app.keep(keep_indexing);
     eventually_within(Duration::from_secs(60), || {
         found().json["content"]["incomplete"].is_null()
     });

@@ -301,7 +301,7 @@ FROM (
       LIMIT 1
     ) s
   WHERE
-    v.tenant_id = $2
+    v.tenant_id::bigint = $2
     AND s.version = v.version
     AND (v.created_at, v.signature_id) > ($3, $4)
     AND (v.created_at, v.signature_id) < ($5, $6)

@@ -1954,7 +1954,7 @@ FROM
           LIMIT 1
         ) s
       WHERE
-        v.tenant_id = $5
+        v.tenant_id::bigint = $5
         AND s.version = v.version
         AND (v.created_at, v.signature_id) > ($6, $7)
         AND (v.created_at, v.signature_id) < ($8, $9)
@@ -2017,7 +2017,7 @@ FROM
           LIMIT 1
         ) s
       WHERE
-        v.tenant_id = $5
+        v.tenant_id::bigint = $5
         AND s.version = v.version
         AND (v.created_at, v.signature_id) > ($6, $7)
         AND (v.created_at, v.signature_id) < ($8, $9)
@@ -2171,7 +2171,7 @@ FROM
           LIMIT 1
         ) s
       WHERE
-        v.tenant_id = $5
+        v.tenant_id::bigint = $5
         AND s.version = v.version
         AND ARRAY(
           SELECT o.tag
