@@ -12,6 +12,7 @@
 //! | [`log`], [`events`], [`webhooks`] | what happened to a tenant, proven and told |
 //! | [`spool`] | exports and imports in progress, with their files |
 //! | [`cli`] | the command line: requests of the API, answered in the process or by a server |
+//! | [`book`] | the documentation, rendered |
 //! | [`app`], [`config`], [`telemetry`] | the wiring of the parts, settings, logs and traces |
 //! | [`sigpersist_hooks`] | wasmtime |
 //! | [`sigpersist_store`], [`sigpersist_postgres`] | Diesel, r2d2, and Postgres itself |
@@ -24,6 +25,7 @@
 pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod book;
 mod caches;
 pub mod cli;
 pub mod config;

@@ -672,4 +672,6 @@ pub static ROUTES: &[Route] = &[
     Route::of_anybody(Method::GET, "/openapi.json", docs::document),
     Route::of_anybody(Method::GET, "/docs", docs::page),
     Route::of_anybody(Method::GET, "/docs/{file}", docs::file),
+    Route::of_anybody(Method::GET, "/docs/book", docs::book),
+    Route::of_anybody(Method::GET, "/docs/book/{page}", docs::book_file).with_tail(),
 ];

@@ -93,8 +93,8 @@ impl Reply {
     }
 
     /// 200 with a body that is not JSON, without an envelope.
-    pub(super) fn bytes(kind: &str, body: Vec<u8>) -> Self {
-        Self::ok(Bytes::from(body).into()).with_header(CONTENT_TYPE, kind)
+    pub(super) fn bytes(kind: &str, body: impl Into<Bytes>) -> Self {
+        Self::ok(body.into().into()).with_header(CONTENT_TYPE, kind)
     }
 
     fn ok(body: Pieces) -> Self {
@@ -174,6 +174,15 @@ impl Reply {
             status: StatusCode::NOT_MODIFIED,
             ..Self::ok(Pieces::default())
         }
+    }
+
+    /// 308: the same is at another address, relative to this one.
+    pub(super) fn moved_to(location: &str) -> Self {
+        let reply = Self {
+            status: StatusCode::PERMANENT_REDIRECT,
+            ..Self::ok(Pieces::default())
+        };
+        reply.with_header(LOCATION, location)
     }
 
     /// 204, without a body.

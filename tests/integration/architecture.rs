@@ -118,6 +118,7 @@ fn each_technology_has_one_home() {
         ("jsonwebtoken", "auth/"),
         ("opentelemetry", "telemetry/"),
         ("utoipa_swagger_ui", "http/"),
+        ("pulldown_cmark", "book/"),
         ("indicatif", "cli/"),
     ] {
         let used = |code: &str| {

@@ -130,6 +130,7 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
         ("GET", "/health/live" | "/health/ready") => (path.to_owned(), None),
         ("GET", "/openapi.json" | "/docs") => (path.to_owned(), None),
         ("GET", "/docs/{file}") => ("/docs/swagger-initializer.js".to_owned(), None),
+        ("GET", "/docs/book" | "/docs/book/{page}") => ("/docs/book/index.html".to_owned(), None),
         ("POST", "/keys") => (path.to_owned(), Some(json!({"algorithm": "ES256"}))),
         ("POST", "/tokens") => (path.to_owned(), Some(json!({"scopes": []}))),
         ("GET" | "POST", _) if path.starts_with("/keys/{name}") => {
@@ -301,7 +302,9 @@ fn every_route_refuses_each_kind_of_stranger() {
             }
             let expected = match route.path {
                 // Files of the program.
-                "/openapi.json" | "/docs" | "/docs/{file}" => &*shown.text,
+                "/openapi.json" | "/docs" | "/docs/{file}" | "/docs/book" | "/docs/book/{page}" => {
+                    &*shown.text
+                }
                 "/health/live" => r#"{"status":true,"message":null,"content":{"live":true}}"#,
                 "/health/ready" => r#"{"status":true,"message":null,"content":{"ready":true}}"#,
                 _ => r#"{"keys":[]}"#,

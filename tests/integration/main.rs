@@ -14,6 +14,7 @@ mod arrivals;
 mod audit;
 mod auth;
 mod bodies;
+mod book;
 mod command_line;
 mod compiled;
 mod compiling;

@@ -99,7 +99,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         transfers::send, transfers::import, transfers::begin_import, transfers::delete_import,
         keys::list, keys::add, keys::get, keys::revoke, keys::issue, keys::published, whoami::get,
         health::metrics, health::live, health::ready,
-        docs::document, docs::page, docs::file,
+        docs::document, docs::page, docs::file, docs::book, docs::book_file,
     ),
     components(schemas(Failure<'_>, Time, GivenTime, Slug, CalledUrl, WitnessUrl, EventTypes, VersionTag, SignatureTag, BindingTag, RevisionTag, FileTag, Location, Code))
 )]

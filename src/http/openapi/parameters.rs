@@ -105,6 +105,11 @@ pub(super) fn in_path(name: &str, path: &str) -> Value {
             "The export's id",
             "7f0c2f4e9d5a41b7",
         ),
+        ("docs", "page") => (
+            json!({ "type": "string" }),
+            "The file's path in the book. It may contain slashes",
+            "running.html",
+        ),
         ("docs", _) => (
             json!({ "type": "string" }),
             "The file's name",

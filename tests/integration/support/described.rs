@@ -132,8 +132,9 @@ fn operation(path: &str) -> Option<&'static Value> {
     let segments: Vec<_> = path.split('/').collect();
     let fits = |template: &str| {
         let named: Vec<_> = template.split('/').collect();
-        // A tile's name contains slashes.
-        let has_tail = named.last() == Some(&"{tile}") && segments.len() >= named.len();
+        // The name of a tile or of a page contains slashes.
+        let has_tail = ["{tile}", "{page}"].contains(named.last().unwrap());
+        let has_tail = has_tail && segments.len() >= named.len();
         (has_tail || named.len() == segments.len())
             && named
                 .iter()
