@@ -213,6 +213,7 @@ impl Authenticator {
             subject: claims.subject,
             key: Some(Arc::clone(kid)),
             scopes: claims.scopes,
+            bound_to: claims.bound_to,
             is_command_line: false,
         };
         Ok(Verified {

@@ -9,9 +9,10 @@ use chrono::{DateTime, Utc};
 use jsonwebtoken as jwt;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use sigpersist_model::context::Scope;
+use sigpersist_model::context::{OneDocument, Scope};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::key::{Algorithm, StoredKey};
+use sigpersist_model::signature::check_label;
 use sigpersist_runtime::vault::Vault;
 
 use super::algorithm::{from_jwt, to_jwt};
@@ -35,6 +36,8 @@ pub struct Claims {
     pub subject: Option<String>,
     /// The scopes of the token.
     pub scopes: Vec<Scope>,
+    /// The only document that the token is for.
+    pub bound_to: Option<OneDocument>,
     /// Time at which the token expires, with the permitted clock skew.
     pub valid_until: DateTime<Utc>,
 }
@@ -53,6 +56,10 @@ struct IssuedClaims {
     iss: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     aud: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sigpersist_document: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sigpersist_thread: Option<String>,
 }
 
 /// The claims of a received token, of any JSON type, so that the error can say which one is wrong.
@@ -71,6 +78,11 @@ struct GivenClaims {
     exp: Option<Value>,
     nbf: Option<Value>,
     iss: Option<Value>,
+    /// Null is an error, since a token that is bound to nothing would allow more than one that is bound.
+    #[serde(default, deserialize_with = "even_null")]
+    sigpersist_document: Option<Value>,
+    #[serde(default, deserialize_with = "even_null")]
+    sigpersist_thread: Option<Value>,
 }
 
 /// Reads null as a value. A missing claim means no scopes; null is an error.
@@ -84,6 +96,33 @@ fn text(claim: Option<Value>, otherwise: &'static str) -> Result<Option<String>>
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(Error::InvalidToken(otherwise)),
+    }
+}
+
+/// Reads a claim that names a document or a thread, if it is there.
+fn label(claim: Option<Value>, otherwise: &'static str) -> Result<Option<String>> {
+    match text(claim, otherwise)? {
+        Some(text) if check_label("", &text).is_err() => Err(Error::InvalidToken(otherwise)),
+        text => Ok(text),
+    }
+}
+
+/// The only document that a token is for, according to its claims.
+fn bound_to(document: Option<Value>, thread: Option<Value>) -> Result<Option<OneDocument>> {
+    let document = label(
+        document,
+        "its `sigpersist_document` is not the code of a document",
+    )?;
+    let thread = label(
+        thread,
+        "its `sigpersist_thread` is not the name of a thread",
+    )?;
+    match (document, thread) {
+        (Some(document), thread) => Ok(Some(OneDocument { document, thread })),
+        (None, Some(_)) => Err(Error::InvalidToken(
+            "it has a `sigpersist_thread`, but no `sigpersist_document`",
+        )),
+        (None, None) => Ok(None),
     }
 }
 
@@ -227,6 +266,19 @@ pub fn verify(
             "it is valid for longer than this server allows",
         ));
     }
+    let bound_to = bound_to(claims.sigpersist_document, claims.sigpersist_thread)?;
+    if bound_to.is_some() {
+        if tenant_slug.is_none() {
+            return Err(Error::InvalidToken(
+                "it is for one document, but its key belongs to no tenant",
+            ));
+        }
+        if expires_s > latest.saturating_add(config.max_document_token_lifetime_s) {
+            return Err(Error::InvalidToken(
+                "it is valid for longer than this server allows for a token for one document",
+            ));
+        }
+    }
     match claims.iat.as_ref().map(seconds) {
         None => {}
         Some(None) => {
@@ -254,6 +306,7 @@ pub fn verify(
         // Postgres can't store U+0000 in text.
         subject: subject.map(|subject| subject.replace('\0', "\u{fffd}")),
         scopes: scopes(claims.scope.as_ref(), claims.scp.as_ref())?,
+        bound_to,
     })
 }
 
@@ -309,9 +362,11 @@ pub fn issue(
     vault: Option<&Vault>,
     subject: Option<String>,
     scopes: &[Scope],
+    bound_to: Option<OneDocument>,
     lifetime: Duration,
     config: &AuthConfig,
 ) -> Result<String> {
+    let (document, thread) = bound_to.map(|one| (one.document, one.thread)).unzip();
     let now = now_s();
     let scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
     let claims = IssuedClaims {
@@ -322,6 +377,8 @@ pub fn issue(
         exp: now.saturating_add(lifetime.as_secs()),
         iss: config.issuer.clone(),
         aud: config.audience.clone(),
+        sigpersist_document: document,
+        sigpersist_thread: thread.flatten(),
     };
     let mut header = jwt::Header::new(to_jwt(key.algorithm));
     header.kid = Some(key.kid.clone());
@@ -387,7 +444,7 @@ mod tests {
                 any::<String>().prop_map(|text| serde_json::json!(text)),
                 any::<i64>().prop_map(|number| serde_json::json!([number])),
             ],
-            claim in "(exp|nbf|iat|iss|aud|sub|tenant|scope|other)",
+            claim in "(exp|nbf|iat|iss|aud|sub|tenant|scope|sigpersist_document|sigpersist_thread|other)",
         ) {
             let mut claims = serde_json::json!({
                 "sub": subject, "exp": now_s() + seconds, "scope": "signatures:read nothing", "tenant": "acme",

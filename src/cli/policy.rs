@@ -14,6 +14,7 @@ use sigpersist_verify::pki::to_pem;
 use super::door::Door;
 use super::output::{Output, joined};
 use super::table::Table;
+use crate::config::entries;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Policy {
@@ -50,7 +51,7 @@ impl Show {
             .get(&["tenants", &self.tenant, "policy"])
             .send()?
             .parsed()?;
-        let set = in_force.policy;
+        let set = &in_force.policy;
         let request = door.get(&["tenants", &self.tenant, "trust-anchors"]);
         let anchors: Vec<AnchorView> = request.member("trust_anchors")?;
         let mut text = format!(
@@ -121,7 +122,7 @@ impl Set {
         let request = door.patch(&["tenants", &tenant, "policy"]).json(&form);
         let set: sigpersist_model::policy::Policy = request.member("policy")?;
         let sentence = format!(
-            "The tenant `{tenant}` accepts {}{}, and records {} verdicts. Evidence about revocation {}. Signatures can{} be found by who signed them.",
+            "The tenant `{tenant}` accepts {}{}, and records {} verdicts. Evidence about revocation {}. Signatures can{} be found by who signed them.{}",
             set.accept.phrase(),
             match set.detached {
                 Detached::Accept => "",

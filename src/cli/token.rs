@@ -11,13 +11,18 @@ use super::door::Door;
 use super::holder::HolderArgs;
 use super::output::Output;
 
+/// Lifetime of a token, unless another is given.
+const TTL: Duration = Duration::from_hours(1);
+/// Lifetime of a token for one document, unless another is given.
+const DOCUMENT_TTL: Duration = Duration::from_mins(15);
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
     /// Issue a token, signed with the tenant's newest key that the server can sign with, and print only the token.
     Issue {
         #[command(flatten)]
         holder: HolderArgs,
-        /// Scope of the token; repeat for several [default: signatures:read, signatures:write, signatures:delete and events:read].
+        /// Scope of the token; repeat for several [default: signatures:read, signatures:write, signatures:delete and events:read; for one document signatures:read and signatures:write].
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<Scope>,
         /// The `sub` claim: who will use the token.
@@ -44,12 +49,20 @@ impl Token {
         let form = json!({
             "scopes": (!scopes.is_empty()).then_some(scopes),
             "subject": subject,
+            document,
+            thread,
             "lifetime_s": ttl.as_secs(),
             "kid": kid,
+        });
+        let ttl = ttl.unwrap_or(match document {
+            Some(_) => DOCUMENT_TTL,
+            None => TTL,
         });
         let request = door.post(&holder.path("tokens")).json(&form);
         let issued: TokenView = request.send()?.parsed()?;
         output.result(
+            "document": document,
+            "thread": thread,
             &issued.token,
             &json!({
                 "tenant": holder.slug(),

@@ -238,6 +238,8 @@ pub struct AuthConfig {
     pub leeway_s: u64,
     /// Maximum time until a token expires, in seconds, for tokens of any issuer.
     pub max_token_lifetime_s: u64,
+    /// Maximum time until a token for one document expires, in seconds.
+    pub max_document_token_lifetime_s: u64,
 }
 
 impl Default for AuthConfig {
@@ -247,6 +249,7 @@ impl Default for AuthConfig {
             audience: None,
             leeway_s: 30,
             max_token_lifetime_s: 366 * 24 * 3600,
+            max_document_token_lifetime_s: 15 * 60,
         }
     }
 }

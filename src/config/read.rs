@@ -289,8 +289,12 @@ mod tests {
         };
         assert_eq!((hooks, config.log), (defaults.hooks, defaults.log));
         assert_eq!(
-            (config.auth.leeway_s, config.auth.max_token_lifetime_s),
-            (defaults.auth.leeway_s, defaults.auth.max_token_lifetime_s)
+            AuthConfig {
+                issuer: None,
+                audience: None,
+                ..config.auth
+            },
+            defaults.auth
         );
         assert_eq!(config.traces.percent, defaults.traces.percent);
         assert_eq!(

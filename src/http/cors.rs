@@ -6,24 +6,32 @@
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+use std::sync::Arc;
+
     VARY,
 };
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::reply::{Reply, Response};
 use super::respond::Incoming;
+use sigpersist_model::context::Caller;
+use sigpersist_model::error::{Error, Result};
+use tracing::info;
 use super::route;
 use crate::config::entries;
 
 /// Headers that requests of pages may have, beside those that all may.
+use super::server::Server;
+use crate::app::App;
 const ALLOWED_HEADERS: &str = "authorization, content-type, if-match, if-none-match, if-range, last-event-id, prefer, range, traceparent, tracestate, x-request-id";
+use crate::policy;
 /// Headers of answers that pages may read, beside those that all may.
 const EXPOSED_HEADERS: &str = "accept-ranges, allow, content-disposition, content-range, etag, location, preference-applied, retry-after, www-authenticate, x-request-id";
 /// Seconds for which a browser need not ask again. No browser keeps it for longer than a day.
 const MAX_AGE_S: &str = "7200";
 
 /// Origins whose pages may use the API.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Origins {
     /// As browsers write them; `*` for all.
     allowed: Vec<HeaderValue>,
@@ -35,6 +43,8 @@ impl Origins {
         let allowed = entries(setting).filter_map(|origin| HeaderValue::from_str(origin).ok());
         Self {
             allowed: allowed.collect(),
+    /// Whether tenants may name further ones.
+    has_tenants: bool,
         }
     }
 
@@ -69,8 +79,7 @@ pub(super) enum Page {
 impl Page {
     /// The answer to the question whether the page may send a request (a preflight); none if this is no such question.
     pub(super) fn preflight(&self, incoming: &Incoming) -> Option<Reply> {
-        let is_question = incoming.method == Method::OPTIONS && incoming.fault.is_none();
-        if !is_question || !matches!(self, Self::Allowed(_)) {
+        if incoming.method != Method::OPTIONS || incoming.fault.is_some() {
             return None;
         }
         let asked = incoming.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;

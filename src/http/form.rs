@@ -13,7 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::json_object::Object;
 
-use super::parameters::check_content_type;
+use super::parameters::{JSON, check_content_type};
 use super::query::first_in_query;
 
 /// Number of values that any body may have.
@@ -50,7 +50,7 @@ pub(super) fn read_form<'a, T: Deserialize<'a>>(
             ),
         ));
     }
-    check_content_type(headers)?;
+    check_content_type(headers, vec![JSON])?;
     if holds_nul(body) {
         return Err(Error::InvalidParameter {
             field: String::new(),

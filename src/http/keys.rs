@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sigpersist_model::context::{Owner, Scope};
+use sigpersist_model::context::{OneDocument, Owner, Scope};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::key::{Algorithm, StoredKey};
 use sigpersist_model::time;
@@ -20,7 +20,6 @@ use super::respond::Call;
 use crate::auth::GivenKey;
 use crate::tenants::{self, NewKey, NewToken};
 
-const DEFAULT_LIFETIME_S: u64 = 3_600;
 /// Media type of a JSON Web Key Set (RFC 7517 section 8.5.2).
 const JWK_SET: &str = "application/jwk-set+json";
 /// Time for which verifiers may cache the published keys, in seconds. A revoked key may be trusted elsewhere for this
@@ -182,14 +181,20 @@ pub(super) fn revoke(call: Call) -> Result<Reply> {
 #[serde(deny_unknown_fields)]
 #[schema(as = TokenForm)]
 struct IssueForm {
-    /// Scopes of the token. You must give them for the platform; a tenant's default is to read, save and delete
-    /// signatures.
+    /// Scopes of the token. You must give them for the platform. A tenant's default is to read, save and delete
+    /// signatures and to follow events; for a token for one document, it is to read and save signatures.
     #[schema(value_type = Option<Vec<Scope>>, example = json!(["signatures:read"]))]
     scopes: Option<Vec<String>>,
     /// Its `sub` claim.
     #[schema(example = "crm")]
     subject: Option<String>,
-    /// Lifetime of the token, in seconds.
+    /// The only document that the token is for: it is refused for every other one. Such tokens are meant for browsers.
+    #[schema(example = json!(null))]
+    document: Option<String>,
+    /// The document's only thread that the token is for; if left out, it is for all of them.
+    #[schema(example = json!(null))]
+    thread: Option<String>,
+    /// Lifetime of the token, in seconds; if left out, an hour, or the maximum for a token for one document.
     #[serde(
         default,
         deserialize_with = "sigpersist_model::number::deserialize_option"
@@ -219,10 +224,19 @@ pub(super) fn issue(call: Call) -> Result<Reply> {
         let scopes = scopes.iter().map(|scope| parse("scopes", scope));
         scopes.collect::<Result<Vec<Scope>>>()
     });
+    let bound_to = match (form.document, form.thread) {
+        (Some(document), thread) => Some(OneDocument { document, thread }),
+        (None, Some(_)) => {
+            let message = "`thread` needs `document`: a token is for a thread of one document.";
+            return Err(Error::invalid("thread", message));
+        }
+        (None, None) => None,
+    };
     let new = NewToken {
+        bound_to,
         scopes: scopes.transpose()?,
         subject: form.subject,
-        lifetime: Duration::from_secs(form.lifetime_s.unwrap_or(DEFAULT_LIFETIME_S)),
+        lifetime: form.lifetime_s.map(Duration::from_secs),
         kid: form.kid,
     };
     let issued = tenants::issue_token(&call.app, &call.context.actor(), &holder(&call), new)?;

@@ -7,7 +7,7 @@
 //!   sees them; `server` stops gracefully; `respond` is the path of a request through this module; `cors` lets pages in
 //!   browsers use it.
 //! - `local` answers requests of the command line in this process; `logged` holds answers until a version is in the log.
-//! - `auth` authenticates the caller; `body` reads request bodies; `parameters` (with `given`), `query` and `form` parse them,
+//! - `auth` authenticates the caller; `bound` holds tokens for one document to it; `body` reads request bodies; `parameters` (with `given`), `query` and `form` parse them,
 //!   by the table in `parameter`, with files in `multipart`; `preconditions` reads conditional headers. `budget` limits the
 //!   bytes of bodies and answers in memory.
 //! - `signatures`, `many` of them at once, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`,
@@ -18,6 +18,7 @@
 mod audit;
 mod auth;
 mod body;
+mod bound;
 mod budget;
 mod connections;
 mod cors;
@@ -75,7 +76,7 @@ use route::{BodyKind, Waits};
 
 pub use local::answer;
 pub use openapi::document as openapi;
-pub use route::{Audience, NamesTenant, PIECE_BYTES, Route};
+pub use route::{Audience, DocumentTokens, NamesTenant, PIECE_BYTES, Route};
 pub use server::{Server, serve, serve_watchers};
 
 /// The optional parameters of a signature to save.
@@ -98,6 +99,7 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesRead,
         signatures::get,
     )
+    .document_tokens(DocumentTokens::Bound)
     .conditional()
     .requires(&[&p::DOCUMENT, &p::THREAD])
     .allows(&[&p::VERSION, &p::INSPECT, &p::VERIFY]),
@@ -107,6 +109,7 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesWrite,
         signatures::post,
     )
+    .document_tokens(DocumentTokens::Bound)
     .conditional()
     .requires(&[&p::DOCUMENT, &p::THREAD, &p::CMS])
     .allows(OF_DRAFTS)
@@ -118,6 +121,7 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesDelete,
         signatures::delete,
     )
+    .document_tokens(DocumentTokens::Bound)
     .conditional()
     .requires(&[&p::DOCUMENT, &p::THREAD])
     .waits(Waits::ReadyChain(Operation::Delete)),
@@ -127,6 +131,7 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesRead,
         signatures::versions,
     )
+    .document_tokens(DocumentTokens::Bound)
     .requires(&[&p::DOCUMENT, &p::THREAD])
     .allows(&[&p::LIMIT, &p::CURSOR_OF_VERSIONS, &p::OMIT]),
     Route::of_tenant(
@@ -135,6 +140,7 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesRead,
         list::list,
     )
+    .document_tokens(DocumentTokens::Bound)
     .allows(&[
         &p::DOCUMENT,
         &p::CHAIN,
@@ -164,6 +170,7 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesWrite,
         many::save,
     )
+    .document_tokens(DocumentTokens::Bound)
     .requires(&[&p::DOCUMENT, &p::THREAD, &p::CMS])
     .allows(OF_DRAFTS)
     .takes(BodyKind::Many),
@@ -173,6 +180,7 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesRead,
         many::get,
     )
+    .document_tokens(DocumentTokens::Bound)
     .requires(&[&p::DOCUMENT, &p::THREAD])
     .allows(&[&p::VERSION])
     .takes(BodyKind::Many),
@@ -182,6 +190,7 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesWrite,
         verdicts::record,
     )
+    .document_tokens(DocumentTokens::Bound)
     .requires(&[&p::DOCUMENT, &p::THREAD])
     .allows(&[&p::VERSION, &p::CONTENT, &p::CERTIFICATES])
     .takes(BodyKind::Signature),
@@ -191,6 +200,7 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesRead,
         verdicts::list,
     )
+    .document_tokens(DocumentTokens::Bound)
     .requires(&[&p::DOCUMENT, &p::THREAD])
     .allows(&[
         &p::VERSION_OF_VERDICTS,
@@ -203,6 +213,7 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesRead,
         verdicts::inspect,
     )
+    .document_tokens(DocumentTokens::Free)
     .requires(&[&p::CMS])
     .takes(BodyKind::Signature),
     Route::of_tenant(
@@ -211,6 +222,7 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesRead,
         verdicts::verify,
     )
+    .document_tokens(DocumentTokens::Free)
     .requires(&[&p::CMS])
     .allows(&[&p::CONTENT, &p::CERTIFICATES])
     .takes(BodyKind::Signature),
@@ -378,6 +390,7 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesRead,
         proof::prove,
     )
+    .document_tokens(DocumentTokens::Bound)
     .names_tenant(NamesTenant::Maybe)
     .requires(&[&p::DOCUMENT, &p::THREAD])
     .allows(&[&p::VERSION, &p::FORMAT]),
@@ -643,7 +656,7 @@ pub static ROUTES: &[Route] = &[
         Scope::TenantsTransfer,
         transfers::delete_import,
     ),
-    Route::of_callers(Method::GET, "/whoami", whoami::get),
+    Route::of_callers(Method::GET, "/whoami", whoami::get).document_tokens(DocumentTokens::Free),
     Route::of_operators(Method::GET, "/usage", Scope::TenantsRead, tenants::usage),
     Route::of_platform(Method::GET, "/keys", Scope::KeysWrite, keys::list)
         .allows(&[&p::LIMIT, &p::CURSOR_OF_KEYS])

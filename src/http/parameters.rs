@@ -24,6 +24,8 @@ use super::given::{Given, Names, read_json, read_query, texts};
 use super::multipart;
 use super::parameter::{CMS, DEFAULT_LIMIT, Kind, Parameter};
 
+/// Media type of JSON (RFC 8259 section 11).
+pub(super) const JSON: &str = "application/json";
 /// Media types of signatures as files: CMS (RFC 8551 section 3.2), XML, and either.
 pub(super) const FILE_TYPES: [&str; 5] = [
     "application/pkcs7-signature",
@@ -58,11 +60,17 @@ impl<'a> Parameters<'a> {
         } else if takes_file && is_file(headers) {
             given.push((CMS.name, Given::File(body.clone())));
         } else {
-            check_content_type(headers)?;
+            check_content_type(headers, vec![JSON])?;
             given.extend(read_json(body, &mut names)?);
         }
         names.check()?;
         Ok(Self { given })
+    }
+
+    /// Gives a value to a parameter that was left out.
+    pub(super) fn fill(&mut self, parameter: &Parameter, value: &str) {
+        self.given
+            .push((parameter.name, Given::Text(value.to_owned().into())));
     }
 
     /// An optional text.
@@ -220,10 +228,10 @@ fn keep<T: PartialEq>(name: &str, found: &mut Option<T>, value: T) -> Result<()>
     }
 }
 
-/// Refuses a body that is declared as something other than JSON.
-pub(super) fn check_content_type(headers: &HeaderMap) -> Result<()> {
-    if headers.contains_key(CONTENT_TYPE) && !is_of_kind(headers, "application/json") {
-        return Err(Error::UnsupportedMediaType("application/json"));
+/// Refuses a body that is declared as something other than JSON; the error names the media types that the route takes.
+pub(super) fn check_content_type(headers: &HeaderMap, taken: Vec<&'static str>) -> Result<()> {
+    if headers.contains_key(CONTENT_TYPE) && !is_of_kind(headers, JSON) {
+        return Err(Error::UnsupportedMediaType(taken));
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ use tracing::{Instrument as _, Span, info, info_span};
 
 use super::auth::authenticate;
 use super::body::Body;
+use super::bound;
 use super::budget::{Held, Holder};
 use super::error::{error_response, told};
 use super::form::read_form;
@@ -154,23 +155,36 @@ impl Call {
     /// Parses the body as JSON of this form; a query is refused.
     pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         read_form(&self.query, &self.headers, &self.body)
+        bound::check_unbound(&self.context.caller)?;
     }
 
     /// The parameters of query and body; only the route's own are allowed.
     pub(super) fn parameters(&self) -> Result<Parameters<'_>> {
         let known = [self.route.required, self.route.optional].concat();
-        Parameters::read(&self.query, &self.headers, &self.body, &known)
+        self.parameters_of(&known)
     }
 
     /// Parameters of query and body that are not in the table of routes.
     pub(super) fn parameters_of(&self, known: &[&'static Parameter]) -> Result<Parameters<'_>> {
-        Parameters::read(&self.query, &self.headers, &self.body, known)
+        let read = Parameters::read(&self.query, &self.headers, &self.body, known)?;
+        self.bound(read, known)
     }
 
     /// The parameters of an object that is a part of the body.
     pub(super) fn parameters_in<'a>(&self, object: &'a Bytes) -> Result<Parameters<'a>> {
         let known = [self.route.required, self.route.optional].concat();
-        Parameters::read("", &HeaderMap::new(), object, &known)
+        let read = Parameters::read("", &HeaderMap::new(), object, &known)?;
+        self.bound(read, &known)
+    }
+
+    /// Parameters bound to the document that the token may be for.
+    fn bound<'a>(
+        &self,
+        mut parameters: Parameters<'a>,
+        known: &[&'static Parameter],
+    ) -> Result<Parameters<'a>> {
+        bound::bind(&mut parameters, known, self.route, &self.context.caller)?;
+        Ok(parameters)
     }
 
     /// A part of the body.
@@ -345,7 +359,7 @@ async fn caller(server: &Server, route: &Route, headers: &HeaderMap) -> Result<A
     }
 }
 
-/// Checks that the token allows the route.
+/// Checks that the token allows the route: by its scopes, and by the document that it may be for.
 fn check_scope(server: &Server, route: &Route, caller: &Caller) -> Result<()> {
     let is_reserved = route.audience == Audience::Platform && caller.tenant.is_some();
     match route.scope {
@@ -354,7 +368,7 @@ fn check_scope(server: &Server, route: &Route, caller: &Caller) -> Result<()> {
         {
             Err(Error::InsufficientScope(scope.as_str()))
         }
-        _ => Ok(()),
+        _ => bound::check_route(route, caller),
     }
 }
 

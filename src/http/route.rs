@@ -10,7 +10,7 @@ use super::ROUTES;
 use super::events::Waiting;
 use super::multipart;
 use super::parameter::Parameter;
-use super::parameters::{check_content_type, is_file, is_of_kind};
+use super::parameters::{FILE_TYPES, JSON, check_content_type, is_file, is_of_kind};
 use super::reply::Reply;
 use super::respond::Call;
 use crate::config::Config;
@@ -46,9 +46,22 @@ pub struct Route {
     pub(super) required: &'static [&'static Parameter],
     /// Optional parameters.
     pub(super) optional: &'static [&'static Parameter],
+    /// How tokens for one document apply to the route.
+    pub document_tokens: DocumentTokens,
     pub(super) waits: Waits,
     pub(super) body: BodyKind,
     pub(super) handler: Handler,
+}
+
+/// How tokens for one document apply to a route. `http::bound` obeys it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DocumentTokens {
+    /// They are refused: the default.
+    Refused,
+    /// They are taken for their document: the route's parameters, or those of each element of its body, name one.
+    Bound,
+    /// They are taken: the route shows nothing that is stored.
+    Free,
 }
 
 /// What answers the requests of a route.
@@ -160,8 +173,18 @@ impl BodyKind {
                 Ok(())
             }
             Self::Piece if is_of_kind(headers, transfer::MEDIA_TYPE) => Ok(()),
-            Self::Piece => Err(Error::UnsupportedMediaType(transfer::MEDIA_TYPE)),
-            _ => check_content_type(headers),
+            Self::Piece => Err(Error::UnsupportedMediaType(self.media_types())),
+            _ => check_content_type(headers, self.media_types()),
+        }
+    }
+
+    /// The media types of bodies that the route takes.
+    fn media_types(self) -> Vec<&'static str> {
+        match self {
+            Self::Json | Self::SmallJson | Self::Many => vec![JSON],
+            Self::Component => vec![plugin::MEDIA_TYPE, JSON],
+            Self::Signature => [&[JSON, multipart::MEDIA_TYPE], &FILE_TYPES[..]].concat(),
+            Self::Piece => vec![transfer::MEDIA_TYPE],
         }
     }
 }
@@ -208,6 +231,7 @@ impl Route {
             is_conditional: false,
             required: &[],
             optional: &[],
+            document_tokens: DocumentTokens::Refused,
             waits: Waits::No,
             body: BodyKind::Json,
             handler,
@@ -275,6 +299,7 @@ impl Route {
             is_conditional: false,
             required: &[],
             optional: &[],
+            document_tokens: DocumentTokens::Refused,
             waits: Waits::Publication,
             body: BodyKind::SmallJson,
             handler: Handler::Blocking(handler),
@@ -299,6 +324,12 @@ impl Route {
     /// Lets the last segment, which is in braces, contain slashes.
     pub(super) const fn with_tail(mut self) -> Self {
         self.has_tail = true;
+        self
+    }
+
+    /// Says how tokens for one document apply to the route; they are refused otherwise.
+    pub(super) const fn document_tokens(mut self, document_tokens: DocumentTokens) -> Self {
+        self.document_tokens = document_tokens;
         self
     }
 

@@ -30,7 +30,7 @@ pub fn import(
             None => return Ok(Err("it has a certificate that can't be read".to_owned())),
         }
     }
-    let present = in_force(app, tenant)?.policy;
+    let present = in_force(app, tenant)?.policy.clone();
     // Tenants of an earlier release do not index signers, although nobody set that.
     let nothing = Policy {
         index_signers: present.index_signers,
@@ -48,6 +48,6 @@ pub fn import(
             "the tenant would trust too many certificates".to_owned()
         ));
     };
-    update(app, tenant, actor, line.policy.into())?;
+    update(app, tenant, actor, line.policy.clone().into())?;
     Ok(Ok(added as u64 + u64::from(present != line.policy)))
 }

@@ -38,7 +38,7 @@ pub(super) fn check_draft(
     tenant: TenantId,
     verification: &Verification,
 ) -> Result<Findings> {
-    let policy = verification.policy().policy;
+    let policy = &verification.policy().policy;
     let records = policy.record_verdicts || verification.has_content();
     let verifies = records || verifies(policy);
     let read = || {
@@ -75,13 +75,13 @@ pub(super) fn check_draft(
 }
 
 /// Whether a policy verifies the signatures that it accepts.
-pub(super) fn verifies(policy: Policy) -> bool {
+pub(super) fn verifies(policy: &Policy) -> bool {
     policy.record_verdicts || matches!(policy.accept, Accept::Intact | Accept::Passed)
 }
 
 /// The terms of the signers of a signature, countersigners included. If the signature was verified, only signers whose
 /// signatures are intact count.
-pub(super) fn signer_terms(told: &Report, policy: Policy, has_content: bool) -> Vec<String> {
+pub(super) fn signer_terms(told: &Report, policy: &Policy, has_content: bool) -> Vec<String> {
     let examined = Examined {
         told,
         policy,
@@ -98,7 +98,7 @@ pub(super) fn signer_terms(told: &Report, policy: Policy, has_content: bool) -> 
 /// An examined draft.
 struct Examined<'a> {
     told: &'a Report,
-    policy: Policy,
+    policy: &'a Policy,
     has_content: bool,
 }
 
@@ -263,7 +263,7 @@ mod tests {
         told.signers.extend(forged.signers);
         let draft = Examined {
             told: &told,
-            policy: Policy {
+            policy: &Policy {
                 accept: Accept::Intact,
                 ..Policy::default()
             },

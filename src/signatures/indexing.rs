@@ -78,7 +78,7 @@ fn step(app: &App, tenant: TenantId) -> Result<usize> {
     let in_force = policy::in_force(app, tenant)?;
     let mut found = Vec::with_capacity(unindexed.len());
     for Unindexed { id, version, body } in unindexed {
-        let told = if verifies(in_force.policy) {
+        let told = if verifies(&in_force.policy) {
             let verification = Verification::new(
                 body,
                 Attachments::default(),
@@ -93,7 +93,7 @@ fn step(app: &App, tenant: TenantId) -> Result<usize> {
             Ok(Arc::new(app.examinations.look_at_last(tenant, &body, look)))
         };
         let Ok(told) = told;
-        found.push((id, version, signer_terms(&told, in_force.policy, false)));
+        found.push((id, version, signer_terms(&told, &in_force.policy, false)));
     }
     app.store.signers_index(tenant, &found)?;
     Ok(found.len())

@@ -271,7 +271,20 @@ fn a_file_keeps_the_rules_that_json_has() {
         &[0xfe; 3_000],
     )
     .expect(201);
-    save(&acme, query, "text/plain", b"x").expect_error(415, "unsupported_media_type");
+    let refused =
+        save(&acme, query, "text/plain", b"x").expect_error(415, "unsupported_media_type");
+    let message = refused.json["message"].as_str().unwrap();
+    for taken in [
+        "application/json",
+        "multipart/form-data",
+        "application/pkcs7-signature",
+    ] {
+        assert!(
+            message.contains(&format!("`Content-Type: {taken}`"))
+                || message.contains(&format!("`{taken}`")),
+            "{message}"
+        );
+    }
     save(
         &acme,
         "document=d&thread=t&cms=x",

@@ -12,7 +12,7 @@ use crate::support::{Client, FIRST, SIGNER_TAGS, TestApp, certificate_pem, der, 
 
 /// A request to each route that finds something if it comes from the tenant itself. A new route fails here until it is
 /// listed.
-fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) {
+pub(crate) fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) {
     let thread = "document=secret&thread=t";
     match (method, path) {
         ("GET" | "DELETE", "/signature") => (format!("{path}?{thread}"), None),
@@ -140,7 +140,12 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
     }
 }
 
-fn send(client: &Client, method: &str, path: &str, decision: &str) -> crate::support::Response {
+pub(crate) fn send(
+    client: &Client,
+    method: &str,
+    path: &str,
+    decision: &str,
+) -> crate::support::Response {
     let (path, body) = request(method, path, decision);
     match body {
         Some(body) => client.json(method, &path, &body),

@@ -25,6 +25,7 @@ mod decisions;
 mod delete;
 mod digests;
 mod door;
+mod document_tokens;
 mod embedded;
 mod enforced;
 mod english;

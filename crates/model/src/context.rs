@@ -116,6 +116,9 @@ impl Scope {
         Self::MetricsRead,
     ];
 
+    /// The scopes of a token for one document, if none are given.
+    pub const DOCUMENT: [Self; 2] = [Self::SignaturesRead, Self::SignaturesWrite];
+
     /// The scopes of a tenant application.
     pub const APPLICATION: [Self; 4] = [
         Self::SignaturesRead,
@@ -190,6 +193,15 @@ impl From<Option<Tenancy>> for Owner {
     }
 }
 
+/// The only document that a token is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneDocument {
+    /// The document's code.
+    pub document: String,
+    /// Its only thread that the token is for; none for all of them.
+    pub thread: Option<String>,
+}
+
 /// A caller whose token was verified, or who needs no token.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -203,6 +215,8 @@ pub struct Caller {
     pub key: Option<Arc<str>>,
     /// Scopes of the token.
     pub scopes: Vec<Scope>,
+    /// The only document that the token is for; none for a token that is bound to no document.
+    pub bound_to: Option<OneDocument>,
     /// Whether this is the command line on the server's machine, which needs no token.
     pub is_command_line: bool,
 }
@@ -216,6 +230,7 @@ impl Caller {
             subject: None,
             key: None,
             scopes: Vec::new(),
+            bound_to: None,
             is_command_line: false,
         }
     }

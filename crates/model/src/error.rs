@@ -64,8 +64,8 @@ pub enum Error {
         timeout_ms: u64,
     },
     /// The request's body is not declared as the media type that the route takes.
-    #[error("The request body must be {}: send it with `Content-Type: {}`.", kind_phrase(.0), .0)]
-    UnsupportedMediaType(&'static str),
+    #[error("This request takes no body of that type: send it with `Content-Type: {}`.", .0.join("`, or with `"))]
+    UnsupportedMediaType(Vec<&'static str>),
     /// The request accepts only media types that the answer does not have.
     #[error("The signature is not of a type that `Accept` names: this one can be had as {}.", .0.join(", "))]
     NotAcceptable(Vec<&'static str>),
@@ -402,13 +402,6 @@ fn rejections_phrase(rejections: &[HookRejection]) -> String {
 }
 
 /// The noun of a media type.
-fn kind_phrase(media_type: &str) -> &str {
-    match media_type {
-        "application/json" => "JSON",
-        _ => "a piece of the file",
-    }
-}
-
 fn hooks_phrase(names: &[String], one: &str, many: &str) -> String {
     match names {
         [name] => format!("{one} `{name}`"),

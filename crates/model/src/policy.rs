@@ -19,7 +19,7 @@ use crate::plugin::Digest;
 pub const MAX_ANCHORS: usize = 100;
 
 /// The policy of a tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// The signatures that are accepted.
@@ -68,7 +68,7 @@ impl Policy {
 }
 
 /// Changes of a policy. A member that is `None` stays as it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "they are those of a policy")]
 pub struct PolicyPatch {
     pub accept: Option<Accept>,
@@ -80,7 +80,7 @@ pub struct PolicyPatch {
 
 impl PolicyPatch {
     /// Applies the changes to a policy.
-    pub fn of(self, before: Policy) -> Policy {
+    pub fn of(&self, before: Policy) -> Policy {
         Policy {
             accept: self.accept.unwrap_or(before.accept),
             detached: self.detached.unwrap_or(before.detached),
@@ -301,11 +301,11 @@ mod tests {
         };
         let text = r#"{"accept":"passed","detached":"needs_content","index_signers":true,"record_verdicts":true,"revocation":"required"}"#;
         let lines = format!("{}\n{}\n", "01".repeat(32), "f0".repeat(32));
-        let in_force = InForce::new(policy, vec![anchor(0xf0), anchor(1)]).unwrap();
+        let in_force = InForce::new(policy.clone(), vec![anchor(0xf0), anchor(1)]).unwrap();
         let of = |text: &str| to_hex(&sha256(text.as_bytes()));
         assert_eq!(in_force.digests.policy_sha256, of(text));
         assert_eq!(in_force.digests.anchors_sha256, of(&lines));
-        let nobody = InForce::new(policy, Vec::new()).unwrap();
+        let nobody = InForce::new(policy.clone(), Vec::new()).unwrap();
         assert_eq!(nobody.digests.anchors_sha256, of(""));
     }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use sigpersist_model::audit::Event;
-use sigpersist_model::context::TenantId;
+use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
 use sigpersist_model::plugin::Digest;
 use sigpersist_model::policy::{Policy, TrustAnchor};
@@ -19,7 +19,7 @@ use super::snapshot::Snapshot;
 use super::tenants::lock_tenant;
 
 fn get(connection: &mut diesel::PgConnection, tenant: TenantId) -> QueryResult<Policy> {
-    let row: Option<(String, String, String, bool, bool)> = policies::table
+    let row: Option<(String, String, String, bool, bool, Vec<String>)> = policies::table
         .find(tenant.0)
         .select((
             policies::accept,
@@ -98,7 +98,7 @@ impl Store {
         self.changing(Change::Policy(tenant), |connection| {
             lock_tenant(connection, tenant)?;
             let before = get(connection, tenant)?;
-            let after = becomes(before);
+            let after = becomes(before.clone());
             if after == before {
                 return Ok(());
             }

@@ -213,7 +213,8 @@ impl<'a> Tour<'a> {
         let new = NewToken {
             scopes: None,
             subject: Some("newcomer".to_owned()),
-            lifetime: Duration::from_secs(24 * 3600),
+            lifetime: Some(Duration::from_secs(24 * 3600)),
+            bound_to: None,
             kid: None,
         };
         let token = tenants::issue_token(self.app, &actor, &holder, new)?.token;

@@ -30,7 +30,7 @@ use super::plugins;
 use super::policy;
 use super::proof;
 use super::public_log;
-use super::route::{Audience, BodyKind, NamesTenant, Route, Waits};
+use super::route::{Audience, BodyKind, DocumentTokens, NamesTenant, Route, Waits};
 use super::signatures;
 use super::tenants;
 use super::transfers;

@@ -14,6 +14,7 @@ use sigpersist_model::quotas::Quota;
 use sigpersist_verify::Format;
 use sigpersist_verify::pki::{Indication, SubIndication};
 
+use super::super::bound::OTHER_DOCUMENT;
 use super::super::error::{Failure, header, status};
 use crate::config::Config;
 
@@ -168,7 +169,7 @@ fn samples(config: &Config) -> Vec<Error> {
         Error::BodyTimeout {
             timeout_ms: config.http.body_timeout_ms,
         },
-        Error::UnsupportedMediaType("application/json"),
+        Error::UnsupportedMediaType(vec!["application/json"]),
         Error::UnsupportedContentEncoding,
         Error::UnsupportedTransferEncoding,
         Error::EarlierFailed,

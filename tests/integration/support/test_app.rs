@@ -183,7 +183,8 @@ impl TestApp {
         let new = NewToken {
             scopes: Some(scopes.to_vec()),
             subject: Some("tester".to_owned()),
-            lifetime: Duration::from_secs(3600),
+            lifetime: Some(Duration::from_secs(3600)),
+            bound_to: None,
             kid: None,
         };
         let actor = Actor::command_line();

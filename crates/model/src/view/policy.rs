@@ -22,7 +22,7 @@ pub struct PolicyView {
 impl From<&InForce> for PolicyView {
     fn from(in_force: &InForce) -> Self {
         Self {
-            policy: in_force.policy,
+            policy: in_force.policy.clone(),
             digests: in_force.digests.clone(),
         }
     }

@@ -380,6 +380,7 @@ mod tests {
             subject: None,
             key: None,
             scopes: Vec::new(),
+            bound_to: None,
             is_command_line: false,
         }
     }
