@@ -1,5 +1,6 @@
 //! Data that a server keeps ready from the database, until the store tells that it changed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use sigpersist_hooks::Chain;
@@ -30,6 +31,8 @@ pub struct Caches {
     pub chains: Cache<TenantId, Arc<Chain>>,
     /// Policies of tenants in force.
     pub policies: Cache<TenantId, Arc<InForce>>,
+    /// The origins that any tenant's policy names.
+    pub page_origins: Cache<(), Arc<HashSet<String>>>,
     /// Settings of the logs of tenants.
     pub log_settings: Cache<TenantId, LogSettings>,
 }
@@ -42,6 +45,7 @@ impl Caches {
             published: Cache::new(CACHED_PUBLICATIONS),
             chains: Cache::new(CACHED_CHAINS),
             policies: Cache::new(CACHED_POLICIES),
+            page_origins: Cache::new(1),
             log_settings: Cache::new(CACHED_POLICIES),
         }
     }
@@ -56,6 +60,7 @@ impl Caches {
             Change::Hooks(tenant) => self.chains.invalidate(|cached, _| *cached == tenant),
             Change::Policy(tenant) => {
                 self.policies.invalidate(|cached, _| *cached == tenant);
+                self.page_origins.invalidate(|_, _| true);
                 self.log_settings.invalidate(|cached, _| *cached == tenant);
             }
             // Nothing of a log is kept.
@@ -65,6 +70,7 @@ impl Caches {
                 self.published.invalidate(|_, _| true);
                 self.chains.invalidate(|_, _| true);
                 self.policies.invalidate(|_, _| true);
+                self.page_origins.invalidate(|_, _| true);
                 self.log_settings.invalidate(|_, _| true);
             }
         }

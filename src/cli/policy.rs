@@ -55,12 +55,16 @@ impl Show {
         let request = door.get(&["tenants", &self.tenant, "trust-anchors"]);
         let anchors: Vec<AnchorView> = request.member("trust_anchors")?;
         let mut text = format!(
-            "accept:          {}\ndetached:        {}\nrevocation:      {}\nrecord verdicts: {}\nindex signers:   {}\n",
+            "accept:          {}\ndetached:        {}\nrevocation:      {}\nrecord verdicts: {}\nindex signers:   {}\norigins:         {}\n",
             set.accept.as_str(),
             set.detached.as_str(),
             set.revocation.as_str(),
             set.record_verdicts,
-            set.index_signers
+            set.index_signers,
+            match set.cors_origins.as_slice() {
+                [] => "none of its own".to_owned(),
+                origins => origins.join(", "),
+            }
         );
         if anchors.is_empty() {
             let slug = &self.tenant;
@@ -99,6 +103,10 @@ pub(super) struct Changes {
     /// indexed in the background of a server.
     #[arg(long, value_name = "true|false")]
     index_signers: Option<bool>,
+    /// Origins whose pages may use the API from a browser with tokens of the tenant, separated by commas; "" for none. Those of
+    /// the setting http.cors_origins may in any case.
+    #[arg(long, value_name = "ORIGINS")]
+    cors_origins: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -118,6 +126,7 @@ impl Set {
             "revocation": changes.revocation,
             "record_verdicts": changes.record_verdicts,
             "index_signers": changes.index_signers,
+            "cors_origins": changes.cors_origins.as_deref().map(|all| entries(all).collect::<Vec<_>>()),
         });
         let request = door.patch(&["tenants", &tenant, "policy"]).json(&form);
         let set: sigpersist_model::policy::Policy = request.member("policy")?;
@@ -135,6 +144,10 @@ impl Set {
                 Revocation::Required => "is required for each certificate of a chain",
             },
             if set.index_signers { "" } else { "not" },
+            match set.cors_origins.as_slice() {
+                [] => String::new(),
+                origins => format!(" Pages of {} may use the API.", origins.join(", ")),
+            },
         );
         output.result(&sentence, &json!({ "tenant": tenant, "policy": set }))
     }

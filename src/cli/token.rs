@@ -28,9 +28,15 @@ pub(super) enum Token {
         /// The `sub` claim: who will use the token.
         #[arg(long, value_name = "NAME")]
         subject: Option<String>,
-        /// Lifetime of the token: 90s, 15m, 1h, 30d.
-        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
-        ttl: Duration,
+        /// The only document that the token is for, such as a token for a page in a browser.
+        #[arg(long, value_name = "CODE")]
+        document: Option<String>,
+        /// The document's only thread that the token is for [default: all of them].
+        #[arg(long, value_name = "NAME", requires = "document")]
+        thread: Option<String>,
+        /// Lifetime of the token: 90s, 15m, 1h, 30d [default: 1h, or 15m for one document].
+        #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+        ttl: Option<Duration>,
         /// The key that signs it [default: the newest one that can].
         #[arg(long, value_name = "NAME")]
         kid: Option<String>,
@@ -43,26 +49,26 @@ impl Token {
             holder,
             scopes,
             subject,
+            document,
+            thread,
             ttl,
             kid,
         } = self;
-        let form = json!({
-            "scopes": (!scopes.is_empty()).then_some(scopes),
-            "subject": subject,
-            document,
-            thread,
-            "lifetime_s": ttl.as_secs(),
-            "kid": kid,
-        });
         let ttl = ttl.unwrap_or(match document {
             Some(_) => DOCUMENT_TTL,
             None => TTL,
         });
+        let form = json!({
+            "scopes": (!scopes.is_empty()).then_some(scopes),
+            "subject": subject,
+            "document": document,
+            "thread": thread,
+            "lifetime_s": ttl.as_secs(),
+            "kid": kid,
+        });
         let request = door.post(&holder.path("tokens")).json(&form);
         let issued: TokenView = request.send()?.parsed()?;
         output.result(
-            "document": document,
-            "thread": thread,
             &issued.token,
             &json!({
                 "tenant": holder.slug(),

@@ -1,29 +1,12 @@
 //! Origins of pages, as the setting `http.cors_origins` has them.
 
+use sigpersist_model::origin::is_origin;
+
 use super::entries;
 
-/// The first entry of the setting that is not an origin; none if all are.
-///
-/// An origin is a scheme, a host and perhaps a port as a browser writes them: in lower case, without a default port and
-/// without a slash at the end (RFC 6454 section 6.1).
+/// The first entry of the setting that is neither an origin nor `*`; none if all are.
 pub(super) fn no_origin(setting: &str) -> Option<&str> {
-    entries(setting).find(|entry| {
-        if *entry == "*" {
-            return false;
-        }
-        let Some((scheme, host)) = entry.split_once("://") else {
-            return true;
-        };
-        let default = match scheme {
-            "https" => ":443",
-            "http" => ":80",
-            _ => return true,
-        };
-        let is_fit = |byte: u8| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]_".contains(&byte)
-        };
-        host.is_empty() || !host.bytes().all(is_fit) || host.ends_with(default)
-    })
+    entries(setting).find(|entry| *entry != "*" && !is_origin(entry))
 }
 
 #[cfg(test)]

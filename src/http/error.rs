@@ -128,9 +128,11 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::MissingToken | Error::InvalidToken(_) | Error::ExpiredToken => {
             StatusCode::UNAUTHORIZED
         }
-        Error::InsufficientScope(_) | Error::TenantRequired | Error::TenantSuspended => {
-            StatusCode::FORBIDDEN
-        }
+        Error::InsufficientScope(_)
+        | Error::TokenBound(_)
+        | Error::OriginNotAllowed
+        | Error::TenantRequired
+        | Error::TenantSuspended => StatusCode::FORBIDDEN,
         Error::NotFound(_) | Error::SignatureNotFound | Error::RouteNotFound => {
             StatusCode::NOT_FOUND
         }

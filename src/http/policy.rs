@@ -43,6 +43,10 @@ struct PolicyForm {
     /// indexed in the background.
     #[schema(example = true)]
     index_signers: Option<bool>,
+    /// Origins whose pages may use the API with tokens of the tenant; `[]` for none.
+    #[serde(default)]
+    #[schema(max_items = 20, example = json!(["https://app.example.com"]))]
+    cors_origins: Option<Vec<String>>,
 }
 
 /// Changes the tenant's policy. Members that you leave out keep their value.
@@ -67,6 +71,7 @@ pub(super) fn update(call: Call) -> Result<Reply> {
             revocation: form.revocation,
             record_verdicts: form.record_verdicts,
             index_signers: form.index_signers,
+            cors_origins: form.cors_origins,
         },
     )?;
     Reply::content(&PolicyView::from(&*in_force))

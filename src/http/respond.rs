@@ -24,6 +24,7 @@ use super::auth::authenticate;
 use super::body::Body;
 use super::bound;
 use super::budget::{Held, Holder};
+use super::cors::{self, Page};
 use super::error::{error_response, told};
 use super::form::read_form;
 use super::head::Fault;
@@ -154,8 +155,8 @@ impl Call {
 
     /// Parses the body as JSON of this form; a query is refused.
     pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
-        read_form(&self.query, &self.headers, &self.body)
         bound::check_unbound(&self.context.caller)?;
+        read_form(&self.query, &self.headers, &self.body)
     }
 
     /// The parameters of query and body; only the route's own are allowed.
@@ -228,8 +229,11 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
         None => route::find(&incoming.method, &incoming.path),
     };
     let connection = incoming.connection.clone();
-    let page = server.origins.judge(&incoming.headers);
-    let preflight = page.preflight(&incoming);
+    let mut page = match &found {
+        // Nothing may keep the server from saying that it is alive.
+        Ok(found) if found.route.waits == Waits::Never => Page::Nobody,
+        _ => cors::page_of(&server, &incoming.headers).await,
+    };
     let told_whole = server.command_line().is_some();
     // Only paths of our own are logged: others are untrusted text.
     let path = match &found {
@@ -242,11 +246,12 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
         info_span!("request", id = %request_id, method = %incoming.method, path, trace_id = Empty);
     traces::follow(&span, &incoming.headers);
     async {
-        let result = match preflight {
+        let result = match page.preflight(&incoming) {
             Some(reply) => Ok(reply),
             None => {
                 let request_id = Arc::clone(&request_id);
-                AssertUnwindSafe(answer(server, incoming, &mut body, found, request_id))
+                let answered = answer(server, incoming, &mut body, found, request_id, &mut page);
+                AssertUnwindSafe(answered)
                     .catch_unwind()
                     .await
                     .unwrap_or_else(|_| Err(Error::internal("answering the request panicked")))
@@ -287,6 +292,7 @@ async fn answer(
     body: &mut Body,
     found: Result<Matched>,
     request_id: Arc<str>,
+    page: &mut Page,
 ) -> Result<Reply> {
     let found = found?;
     let (route, headers) = (found.route, &incoming.headers);
@@ -294,6 +300,9 @@ async fn answer(
         return Err(Error::RouteNotFound);
     }
     let caller = caller(&server, route, headers).await?;
+    if !server.is_anonymous(route) {
+        page.admit(&server.app, &caller, headers).await?;
+    }
     let under_way = server.app.meters.admit(&caller)?;
     check_scope(&server, route, &caller)?;
     let context = Context {

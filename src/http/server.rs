@@ -106,7 +106,7 @@ impl Server {
             // The watch port relies on being out of the reach of strangers, and pages would bring them there.
             origins: match side {
                 Side::Port => Origins::new(&config.http.cors_origins),
-                Side::WatchPort | Side::CommandLine(_) => Origins::default(),
+                Side::WatchPort | Side::CommandLine(_) => Origins::none(),
             },
             app,
             side,

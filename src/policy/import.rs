@@ -3,6 +3,7 @@
 use sigpersist_model::audit::Actor;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
+use sigpersist_model::origin::fold_origins;
 use sigpersist_model::policy::{MAX_ANCHORS, Policy, read_anchors};
 use sigpersist_model::transfer;
 
@@ -38,6 +39,11 @@ pub fn import(
     };
     if present != line.policy && present != nothing {
         return Ok(Err("another policy is set here".to_owned()));
+    }
+    if fold_origins("cors_origins", line.policy.cors_origins.clone()).is_err() {
+        return Ok(Err(
+            "it has an origin that is none, or too many of them".to_owned()
+        ));
     }
     let event = |anchor: &_| event(tenant, actor, anchor);
     let Some(added) = app

@@ -13,7 +13,12 @@ fn start() -> TestApp {
     })
 }
 
-fn preflight(client: &Client, path: &str, origin: (&str, &str), method: &str) -> Response {
+pub(crate) fn preflight(
+    client: &Client,
+    path: &str,
+    origin: (&str, &str),
+    method: &str,
+) -> Response {
     let asked = [
         origin,
         ("access-control-request-method", method),

@@ -99,6 +99,14 @@ pub enum Error {
     /// The caller is authenticated, but its token lacks a scope.
     #[error("This request needs a token with the scope `{0}`.")]
     InsufficientScope(&'static str),
+    /// The caller's token is for one document, and the request is about something else.
+    #[error("This token is for one document only: {0}.")]
+    TokenBound(&'static str),
+    /// A page in a browser sent the request, and its origin may not use the API with this token.
+    #[error(
+        "Pages of this origin may not use the API with this token: the tenant's `cors_origins` and the server's setting `http.cors_origins` do not have it. Nothing was done."
+    )]
+    OriginNotAllowed,
     /// The caller's tenant is suspended.
     #[error("This tenant is suspended.")]
     TenantSuspended,
@@ -459,6 +467,8 @@ impl Error {
             Self::InvalidToken(_) => "invalid_token",
             Self::ExpiredToken => "expired_token",
             Self::InsufficientScope(_) => "insufficient_scope",
+            Self::TokenBound(_) => "token_bound",
+            Self::OriginNotAllowed => "origin_not_allowed",
             Self::TenantRequired => "tenant_required",
             Self::NotFound(noun) => noun.not_found(),
             Self::PluginBound { .. } => "plugin_bound",

@@ -22,6 +22,7 @@ pub mod json_object;
 pub mod key;
 pub mod log;
 pub mod number;
+pub mod origin;
 pub mod page;
 pub mod plugin;
 pub mod policy;

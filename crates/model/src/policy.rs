@@ -38,6 +38,11 @@ pub struct Policy {
     #[serde(default = "indexes_signers")]
     #[schema(example = true)]
     pub index_signers: bool,
+    /// Origins whose pages may use the API with tokens of the tenant, beside those of the server's settings. Left out if
+    /// there are none, so that the digest of a policy from before this member stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 20, example = json!(["https://app.example.com"]))]
+    pub cors_origins: Vec<String>,
 }
 
 fn indexes_signers() -> bool {
@@ -52,6 +57,7 @@ impl Default for Policy {
             revocation: Revocation::default(),
             record_verdicts: false,
             index_signers: true,
+            cors_origins: Vec::new(),
         }
     }
 }
@@ -76,6 +82,7 @@ pub struct PolicyPatch {
     pub revocation: Option<Revocation>,
     pub record_verdicts: Option<bool>,
     pub index_signers: Option<bool>,
+    pub cors_origins: Option<Vec<String>>,
 }
 
 impl PolicyPatch {
@@ -87,6 +94,7 @@ impl PolicyPatch {
             revocation: self.revocation.unwrap_or(before.revocation),
             record_verdicts: self.record_verdicts.unwrap_or(before.record_verdicts),
             index_signers: self.index_signers.unwrap_or(before.index_signers),
+            cors_origins: self.cors_origins.clone().unwrap_or(before.cors_origins),
         }
     }
 }
@@ -99,6 +107,7 @@ impl From<Policy> for PolicyPatch {
             revocation: Some(policy.revocation),
             record_verdicts: Some(policy.record_verdicts),
             index_signers: Some(policy.index_signers),
+            cors_origins: Some(policy.cors_origins),
         }
     }
 }
@@ -298,6 +307,7 @@ mod tests {
             revocation: Revocation::Required,
             record_verdicts: true,
             index_signers: true,
+            cors_origins: Vec::new(),
         };
         let text = r#"{"accept":"passed","detached":"needs_content","index_signers":true,"record_verdicts":true,"revocation":"required"}"#;
         let lines = format!("{}\n{}\n", "01".repeat(32), "f0".repeat(32));
@@ -307,6 +317,15 @@ mod tests {
         assert_eq!(in_force.digests.anchors_sha256, of(&lines));
         let nobody = InForce::new(policy.clone(), Vec::new()).unwrap();
         assert_eq!(nobody.digests.anchors_sha256, of(""));
+        let open = Policy {
+            cors_origins: vec!["https://a.example".to_owned()],
+            ..policy
+        };
+        let text = text.replace(
+            r#","detached""#,
+            r#","cors_origins":["https://a.example"],"detached""#,
+        );
+        assert_eq!(open.sha256().unwrap(), of(&text));
     }
 
     #[test]
@@ -316,6 +335,7 @@ mod tests {
         assert_eq!(policy.detached, Detached::Accept);
         assert_eq!(policy.revocation, Revocation::IfPresent);
         assert!(policy.index_signers);
+        assert!(policy.cors_origins.is_empty());
         assert!(
             serde_json::from_str::<Policy>(r#"{"accept":"cms","record_verdicts":true,"x":1}"#)
                 .is_err()

@@ -1,5 +1,6 @@
 //! Queries about policies and trust anchors of tenants.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
@@ -27,10 +28,12 @@ fn get(connection: &mut diesel::PgConnection, tenant: TenantId) -> QueryResult<P
             policies::revocation,
             policies::record_verdicts,
             policies::index_signers,
+            policies::cors_origins,
         ))
         .first(connection)
         .optional()?;
-    let Some((accept, detached, revocation, record_verdicts, index_signers)) = row else {
+    let Some((accept, detached, revocation, record_verdicts, index_signers, cors_origins)) = row
+    else {
         return Ok(Policy::default());
     };
     Ok(Policy {
@@ -39,6 +42,7 @@ fn get(connection: &mut diesel::PgConnection, tenant: TenantId) -> QueryResult<P
         revocation: parse(&revocation)?,
         record_verdicts,
         index_signers,
+        cors_origins,
     })
 }
 
@@ -88,6 +92,17 @@ impl Store {
         self.run(tenant, |connection| get(connection, tenant))
     }
 
+    /// The origins that any tenant's policy names. A preflight of a page has no token, so nobody knows its tenant.
+    pub fn policy_origins(&self) -> Result<HashSet<String>> {
+        let named: Vec<Vec<String>> = self.run(PLATFORM, |connection| {
+            policies::table
+                .filter(policies::cors_origins.ne(Vec::<String>::new()))
+                .select(policies::cors_origins)
+                .load(connection)
+        })?;
+        Ok(named.into_iter().flatten().collect())
+    }
+
     /// Changes a tenant's policy to the result of `becomes`.
     pub fn policy_update(
         &self,
@@ -108,6 +123,7 @@ impl Store {
                 policies::revocation.eq(after.revocation.as_str()),
                 policies::record_verdicts.eq(after.record_verdicts),
                 policies::index_signers.eq(after.index_signers),
+                policies::cors_origins.eq(&after.cors_origins),
             );
             diesel::insert_into(policies::table)
                 .values((policies::tenant_id.eq(tenant.0), columns))

@@ -565,6 +565,8 @@ diesel::table! {
         revocation -> Text,
         /// Whether threads can be found by who signed them
         index_signers -> Bool,
+        /// Origins whose pages may use the API with tokens of the tenant, beside those of the server's settings
+        cors_origins -> Array<Text>,
     }
 }
 

@@ -272,7 +272,10 @@ fn codes(route: &Route, of_tenant: bool) -> Vec<&'static str> {
         if route.scope.is_some() {
             codes.push("insufficient_scope");
         }
-        codes.extend(["tenant_suspended", "quota_exceeded"]);
+        if route.document_tokens != DocumentTokens::Free {
+            codes.push("token_bound");
+        }
+        codes.extend(["origin_not_allowed", "tenant_suspended", "quota_exceeded"]);
         if !of_tenant && matches!(route.audience, Audience::Tenant | Audience::Operators) {
             codes.push("tenant_required");
         }

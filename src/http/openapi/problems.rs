@@ -186,6 +186,8 @@ fn samples(config: &Config) -> Vec<Error> {
         ),
         Error::ExpiredToken,
         Error::InsufficientScope("signatures:read"),
+        Error::TokenBound(OTHER_DOCUMENT),
+        Error::OriginNotAllowed,
         Error::TenantSuspended,
         Error::TenantExists {
             slug: "acme".to_owned(),

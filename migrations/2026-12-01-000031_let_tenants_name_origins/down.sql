@@ -1,0 +1,2 @@
+DROP POLICY platform ON policies;
+ALTER TABLE policies DROP COLUMN cors_origins;
