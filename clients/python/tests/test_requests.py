@@ -122,6 +122,20 @@ def test_a_key_signs_tokens_and_keeps_them_for_a_while(monkeypatch: pytest.Monke
     assert "s3cret" not in repr(key)
 
 
+def test_a_token_for_one_document_is_refused_for_others(real: RealServer) -> None:
+    key_id, secret = real.new_secret()
+    key = TenantKey(key_id, secret, subject="page", document="mine", thread="t")
+    claims = decoded(key().split(".")[1])
+    assert claims["sigpersist_document"] == "mine"
+    assert claims["sigpersist_thread"] == "t"
+    assert claims["scope"] == "signatures:read signatures:write"
+    with Client(real.url, key) as client:
+        assert client.save("mine", "t", "x").signature.version == 1
+        for document, thread in (("other", "t"), ("mine", "other")):
+            with pytest.raises(SigpersistError, match="token_bound"):
+                client.save(document, thread, "x")
+
+
 def test_the_server_refuses_a_token_of_another_secret(real: RealServer) -> None:
     key_id, _ = real.new_secret()
     with Client(real.url, TenantKey(key_id, "another")) as client:

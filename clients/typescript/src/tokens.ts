@@ -14,15 +14,23 @@ export interface TokenKey {
   keyId: string;
   /** The secret, as text. */
   secret: string;
-  /** Scopes of the tokens; reading, writing and deleting signatures and reading events if left out. */
+  /**
+   * Scopes of the tokens. If left out, reading, writing and deleting signatures and reading events; for one document, reading and
+   * writing signatures.
+   */
   scopes?: readonly string[] | undefined;
   /** Subject of the tokens, which the server's audit trail names. */
   subject?: string | undefined;
+  /** The only document that the tokens are for, as tokens for browsers should have one; they are valid for 15 minutes at most. */
+  document?: string | undefined;
+  /** The only thread of that document; all of its threads if left out. */
+  thread?: string | undefined;
   /** Seconds for which a token is valid; 300 if left out. */
   lifetimeS?: number | undefined;
 }
 
 const SCOPES = ["signatures:read", "signatures:write", "signatures:delete", "events:read"];
+const SCOPES_OF_DOCUMENT = ["signatures:read", "signatures:write"];
 const LIFETIME_S = 300;
 
 /**
@@ -50,8 +58,10 @@ export function tokensOf(key: TokenKey): TokenSource {
 /** A JSON Web Token (RFC 7519) with HS256. */
 async function sign(key: TokenKey, issued: number, expires: number): Promise<string> {
   const header = { alg: "HS256", typ: "JWT", kid: key.keyId };
-  const scope = (key.scopes ?? SCOPES).join(" ");
-  const claims = { sub: key.subject, scope, iat: issued, exp: expires };
+  const { document, thread } = key;
+  const scope = (key.scopes ?? (document === undefined ? SCOPES : SCOPES_OF_DOCUMENT)).join(" ");
+  const bound = { sigpersist_document: document, sigpersist_thread: thread };
+  const claims = { sub: key.subject, scope, iat: issued, exp: expires, ...bound };
   const signed = `${part(header)}.${part(claims)}`;
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const hmacKey = await crypto.subtle.importKey("raw", utf8(key.secret), algorithm, false, ["sign"]);

@@ -25,6 +25,28 @@ describe("tokens of a key", () => {
     assert.equal(mac, createHmac("sha256", "sécret").update(signed).digest("base64url"));
   });
 
+  it("are for one document, and read and save by themselves", async () => {
+    const bound = { keyId: "kid", secret: "sécret", document: "contract-12", thread: "approval" };
+    const { iat, exp, ...rest } = decoded(await tokensOf(bound)()).claims;
+    assert.equal(Number(exp) - Number(iat), 300);
+    assert.deepEqual(rest, {
+      scope: "signatures:read signatures:write",
+      sigpersist_document: "contract-12",
+      sigpersist_thread: "approval",
+    });
+  });
+
+  it("for one document are refused for others by the real server", { skip: !real }, async () => {
+    assert(real);
+    const [document, thread] = [unique("contract"), "t"];
+    const { keyId, secret } = real.key;
+    const client = new Sigpersist({ url: real.url, token: tokensOf({ keyId, secret, document }) });
+    assert.equal((await client.save({ document, thread, version: 0, cms: cms("one") })).signature.version, 1);
+    const other = client.save({ document: unique("contract"), thread, version: 0, cms: cms("one") });
+    await assert.rejects(other, { code: "token_bound", status: 403 });
+    await assert.rejects(client.delete({ document, thread }), { code: "insufficient_scope" });
+  });
+
   it("are kept until shortly before they expire, or until the server refuses them", async (context) => {
     context.mock.timers.enable({ apis: ["Date"], now: 1_800_000_000_000 });
     const token = tokensOf(key);

@@ -18,6 +18,7 @@ AsyncToken = str | Callable[[], str | Awaitable[str]]
 """As `Token`. The callable may also be a coroutine function."""
 
 SCOPES = ("signatures:read", "signatures:write", "signatures:delete", "events:read")
+SCOPES_OF_DOCUMENT = ("signatures:read", "signatures:write")
 RENEW_S = 30
 
 
@@ -25,6 +26,9 @@ class TenantKey:
     """Signs tokens with a shared secret of a tenant (HS256), as `sigpersist key add` shows it. Give it as `token`.
 
     A token serves for `lifetime_s`; the server caches those that it has verified. The secret is not sent.
+
+    With `document`, and perhaps `thread`, tokens are refused for everything else, which suits browsers. They serve for 15 minutes
+    at most, and their `scopes` are to read and save signatures unless you give others.
     """
 
     def __init__(
@@ -33,12 +37,20 @@ class TenantKey:
         secret: str,
         *,
         subject: str = "sigpersist-python",
-        scopes: Sequence[str] = SCOPES,
+        scopes: Sequence[str] | None = None,
+        document: str | None = None,
+        thread: str | None = None,
         lifetime_s: int = 300,
     ) -> None:
+        if scopes is None:
+            scopes = SCOPES if document is None else SCOPES_OF_DOCUMENT
         self._key_id = key_id
         self._secret = secret
-        self._claims = {"sub": subject, "scope": " ".join(scopes)}
+        self._claims: dict[str, object] = {"sub": subject, "scope": " ".join(scopes)}
+        if document is not None:
+            self._claims["sigpersist_document"] = document
+        if thread is not None:
+            self._claims["sigpersist_thread"] = thread
         self._lifetime_s = lifetime_s
         self._token: tuple[str, float] = ("", 0)
 
