@@ -32,15 +32,15 @@ export default defineConfig(
     },
   },
   {
-    files: ["scripts/*.mjs", "browser/run.mjs"],
+    files: ["scripts/*.mjs", "browser/*.mjs"],
     languageOptions: { globals: names("Buffer", "URL", "clearTimeout", "console", "process", "setTimeout") },
   },
   {
-    files: ["browser/page.js", "browser/stranger.js"],
+    files: ["browser/*.js"],
     languageOptions: {
       globals: names(
         ...["AbortController", "AbortSignal", "Headers", "URL", "URLSearchParams", "addEventListener", "crypto"],
-        ...["document", "fetch", "location", "parent"],
+        ...["clearInterval", "document", "fetch", "location", "parent", "setInterval"],
       ),
     },
   },
