@@ -44,6 +44,7 @@ fn main() {
                     Some(&vault),
                     subject,
                     &Scope::APPLICATION,
+                    None,
                     lifetime,
                     &config,
                 )

@@ -104,7 +104,7 @@ pub(super) struct Changes {
     #[arg(long, value_name = "true|false")]
     index_signers: Option<bool>,
     /// Origins whose pages may use the API from a browser with tokens of the tenant, separated by commas; "" for none. Those of
-    /// the setting http.cors_origins may in any case.
+    /// the setting `http.cors_origins` may in any case.
     #[arg(long, value_name = "ORIGINS")]
     cors_origins: Option<String>,
 }

@@ -1,10 +1,11 @@
 //! Reading of request bodies, limited in size and time.
 
+use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use sigpersist_model::error::{Error, Result};
@@ -25,6 +26,12 @@ pub(super) struct Body {
     at_end: bool,
     /// Whether the client waits for `100 Continue`, which the first read of the body would send.
     waits: bool,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Body")
+    }
 }
 
 impl Body {
@@ -118,6 +125,26 @@ impl Body {
         };
         // Running out of time needs no handling: the connection will be closed.
         drop(timeout(DRAIN_TIMEOUT, draining).await);
+    }
+
+    /// Takes the body out, which is at its end then.
+    pub(super) fn take(&mut self) -> Self {
+        let rest = Self {
+            stream: Box::pin(stream::empty()),
+            at_end: true,
+            ..*self
+        };
+        std::mem::replace(self, rest)
+    }
+
+    /// Waits for the next part of the body; none at its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedJson`] if it was cut off.
+    pub(super) async fn part(&mut self) -> Result<Option<Bytes>> {
+        self.waits = false;
+        self.next().await
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>> {

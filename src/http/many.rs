@@ -1,13 +1,15 @@
 //! Many signatures in one request. Each is saved or read as by a request of its own, and has an outcome of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
-use http::StatusCode;
+use http::header::{IF_MATCH, IF_NONE_MATCH};
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sigpersist_model::attachments::Attachments;
+use sigpersist_model::digest::sha256;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::{Draft, Preconditions, ThreadKey};
 use sigpersist_runtime::blocking;
@@ -20,6 +22,7 @@ use super::parameters::Parameters;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use super::signatures::{SignatureContent, draft, max_signature_bytes, read_and_shown, thread_key};
+use super::streamed::{self, LineOutcome};
 use super::verdicts::attachments;
 use crate::signatures::{self, Saved};
 
@@ -36,7 +39,7 @@ struct ManyContent {
 
 /// The outcome for one of many signatures.
 #[derive(Serialize, ToSchema)]
-struct OutcomeContent {
+pub(super) struct OutcomeContent {
     /// The status that a request of its own would have.
     #[schema(example = 201)]
     status: u16,
@@ -47,7 +50,7 @@ struct OutcomeContent {
 }
 
 impl OutcomeContent {
-    fn new(outcome: Result<(StatusCode, SignatureContent)>) -> Self {
+    pub(super) fn new(outcome: Outcome) -> Self {
         match outcome {
             Ok((status, signature)) => Self {
                 status: status.as_u16(),
@@ -66,7 +69,7 @@ impl OutcomeContent {
     }
 }
 
-/// Saves up to 100 signatures.
+/// Saves up to 100 signatures, or any number as a stream.
 ///
 /// Each is saved, refused or found saved already as by `POST /signature`, whatever becomes of the others: its `status` and
 /// `error` say so. Those of one thread are saved in their order, and threads beside each other. Each counts as a request. If you
@@ -74,46 +77,177 @@ impl OutcomeContent {
 ///
 /// After one that is not saved, later ones of its thread are not tried (424 `earlier_failed`). If one of them is not as described
 /// here, or is too large, the request is refused as a whole, and nothing is saved.
+///
+/// With `Content-Type: application/x-ndjson`, each line of the body is a signature. Each is answered with a line as soon as it was
+/// saved or refused, and the server goes on reading. A line that can't be read has an error of its own; later ones of the thread
+/// that it names are not tried. Read answers while you send: if many wait for you, the server stops reading. If a stream ends early, its
+/// last line says why, and its `line` is the first that was not handled.
 #[utoipa::path(
     post,
     path = "/signatures",
     operation_id = "save_signatures",
     tag = "signatures",
     responses(
-        (status = 200, description = "The outcome for each", body = Envelope<ManyContent>),
+        (
+            status = 200,
+            description = "The outcome for each",
+            content(
+                (Envelope<ManyContent> = "application/json"),
+                (LineOutcome = "application/x-ndjson"),
+            ),
+        ),
     )
 )]
 pub(super) fn save(call: Call) -> Waiting {
     Box::pin(async move {
         call.context.tenant()?;
+        let may_be_sent = refuse_preconditions(&call.headers);
+        if let Some(mut body) = call.take_lines() {
+            let begun = match may_be_sent {
+                Ok(()) => streamed::begin(&call),
+                Err(error) => Err(error),
+            };
+            return match begun {
+                Ok(under_way) => streamed::save(call, body, under_way).await,
+                Err(error) => {
+                    body.drain().await;
+                    Err(error)
+                }
+            };
+        }
+        may_be_sent?;
         let call = Arc::new(call);
         let under_way = call.app.meters.begin(&call.context.caller)?;
         let (permits, reading) = (call.permits().await?, Arc::clone(&call));
         let drafts = blocking::run(permits, move || read_drafts(&reading)).await??;
-        let mut threads: Vec<Vec<(usize, Sent)>> = Vec::new();
-        let mut known: HashMap<ThreadKey, usize> = HashMap::new();
-        for (place, sent) in drafts.into_iter().enumerate() {
-            let next = threads.len();
-            let thread = *known.entry(sent.draft.key.clone()).or_insert(next);
-            match threads.get_mut(thread) {
-                Some(thread) => thread.push((place, sent)),
-                None => threads.push(vec![(place, sent)]),
-            }
-        }
-        let saving = threads
-            .into_iter()
-            .map(|thread| save_in_order(&call, thread));
-        let mut saving = stream::iter(saving).buffer_unordered(at_once(&call));
-        let mut outcomes = Vec::new();
-        while let Some(saved) = saving.next().await {
-            outcomes.extend(saved);
-        }
-        drop((saving, under_way));
-        outcomes.sort_by_key(|(place, _)| *place);
-        let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome);
-        let results = outcomes.map(OutcomeContent::new).collect();
+        let drafts = drafts.into_iter().map(Ok).enumerate().collect();
+        let outcomes = save_all(&call, drafts, &mut Failed::default(), Pacing::Refuses).await;
+        drop(under_way);
+        let results = outcomes.into_iter().map(OutcomeContent::new).collect();
         Ok(call.done(Reply::content(&ManyContent { results })?))
     })
+}
+
+/// Refuses preconditions: they are about one version, and would have to hold for each draft.
+fn refuse_preconditions(headers: &HeaderMap) -> Result<()> {
+    for (name, is_there) in [
+        ("if-match", headers.contains_key(IF_MATCH)),
+        ("if-none-match", headers.contains_key(IF_NONE_MATCH)),
+    ] {
+        if is_there {
+            let message = format!(
+                "`{name}` is not for many signatures at once: give each its `version`, which is the one that you signed over."
+            );
+            return Err(Error::invalid(name, message));
+        }
+    }
+    Ok(())
+}
+
+/// What is done if the tenant's rate does not allow a draft now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pacing {
+    /// It is refused.
+    Refuses,
+    /// It waits, and so does the client.
+    Waits,
+}
+
+impl Pacing {
+    /// Takes a request from the tenant's rate.
+    async fn pace(self, call: &Call) -> Result<()> {
+        loop {
+            match call.app.meters.pace(&call.context.caller) {
+                Err(Error::QuotaExceeded {
+                    retry_after: Some(wait),
+                    ..
+                }) if self == Self::Waits => tokio::time::sleep(wait).await,
+                paced => return paced,
+            }
+        }
+    }
+}
+
+/// Threads with a draft that was not saved, by a digest of their names.
+#[derive(Debug, Default)]
+pub(super) struct Failed(HashSet<[u8; 32]>);
+
+impl Failed {
+    fn digest(thread: &ThreadKey) -> [u8; 32] {
+        let ThreadKey { document, thread } = thread;
+        // No label has a control character.
+        sha256(format!("{document}\0{thread}").as_bytes())
+    }
+
+    fn has(&self, thread: &ThreadKey) -> bool {
+        self.0.contains(&Self::digest(thread))
+    }
+
+    fn add(&mut self, thread: &ThreadKey) {
+        self.0.insert(Self::digest(thread));
+    }
+
+    /// How many there are.
+    pub(super) fn number(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// A draft that can't be read, with the thread that it names, if that can be read.
+pub(super) struct Unread {
+    pub(super) error: Error,
+    pub(super) thread: Option<ThreadKey>,
+}
+
+type Outcome = Result<(StatusCode, SignatureContent)>;
+/// Drafts with their places in the request.
+type Drafts = Vec<(usize, Result<Sent, Unread>)>;
+
+/// Saves drafts: those of one thread in their order, and threads beside each other. Gives the outcomes in the order of the drafts.
+///
+/// Drafts of threads in `failed` are not tried, and threads with a draft that is not saved are added to them.
+pub(super) async fn save_all(
+    call: &Arc<Call>,
+    drafts: Drafts,
+    failed: &mut Failed,
+    pacing: Pacing,
+) -> Vec<Outcome> {
+    let mut outcomes = Vec::with_capacity(drafts.len());
+    let mut threads: Vec<(ThreadKey, Drafts)> = Vec::new();
+    let mut known: HashMap<ThreadKey, usize> = HashMap::new();
+    for (place, draft) in drafts {
+        let key = match &draft {
+            Ok(sent) => Some(sent.draft.key.clone()),
+            Err(unread) => unread.thread.clone(),
+        };
+        match (key, draft) {
+            (None, Err(unread)) => outcomes.push((place, Err(unread.error))),
+            (None, Ok(_)) => {}
+            (Some(key), draft) => {
+                let next = threads.len();
+                let thread = *known.entry(key.clone()).or_insert(next);
+                match threads.get_mut(thread) {
+                    Some((_, thread)) => thread.push((place, draft)),
+                    None => threads.push((key, vec![(place, draft)])),
+                }
+            }
+        }
+    }
+    let saving = threads.into_iter().map(|(key, drafts)| {
+        let has_failed = failed.has(&key);
+        async move { (key, save_in_order(call, drafts, has_failed, pacing).await) }
+    });
+    // Collected, since the threads that fail are added to those that are looked up here.
+    let saving: Vec<_> = saving.collect();
+    let mut saving = stream::iter(saving).buffer_unordered(at_once(call));
+    while let Some((key, saved)) = saving.next().await {
+        if saved.iter().any(|(_, outcome)| outcome.is_err()) {
+            failed.add(&key);
+        }
+        outcomes.extend(saved);
+    }
+    outcomes.sort_by_key(|(place, _)| *place);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 /// The number of threads that are saved at a time: no more than the tenant may have requests.
@@ -126,19 +260,23 @@ fn at_once(call: &Call) -> usize {
 }
 
 /// A draft as it was sent.
-struct Sent {
+pub(super) struct Sent {
     draft: Draft,
     attachments: Attachments,
 }
 
-fn read_drafts(call: &Call) -> Result<Vec<Sent>> {
-    let max_bytes = max_signature_bytes(call);
-    read_each(call, |parameters| {
-        Ok(Sent {
-            draft: draft(parameters, max_bytes)?,
+impl Sent {
+    /// Reads a draft from its parameters. Blocks.
+    pub(super) fn read(call: &Call, parameters: &Parameters<'_>) -> Result<Self> {
+        Ok(Self {
+            draft: draft(parameters, max_signature_bytes(call))?,
             attachments: attachments(parameters)?,
         })
-    })
+    }
+}
+
+fn read_drafts(call: &Call) -> Result<Vec<Sent>> {
+    read_each(call, |parameters| Sent::read(call, parameters))
 }
 
 /// Reads each element of `signatures`. An error names the place of the first that can't be read.
@@ -172,28 +310,26 @@ fn read_each<T>(call: &Call, read: impl Fn(&Parameters<'_>) -> Result<T>) -> Res
 /// since `version` 1 may mean a first version.
 async fn save_in_order(
     call: &Arc<Call>,
-    thread: Vec<(usize, Sent)>,
-) -> Vec<(usize, Result<(StatusCode, SignatureContent)>)> {
-    let mut outcomes = Vec::with_capacity(thread.len());
-    let mut has_failed = false;
-    for (place, sent) in thread {
-        let saved = match has_failed {
-            true => Err(Error::EarlierFailed),
-            false => save_one(call, sent, place == 0).await,
+    drafts: Drafts,
+    mut has_failed: bool,
+    pacing: Pacing,
+) -> Vec<(usize, Outcome)> {
+    let mut outcomes = Vec::with_capacity(drafts.len());
+    for (place, draft) in drafts {
+        let saved = match draft {
+            Err(unread) => Err(unread.error),
+            Ok(_) if has_failed => Err(Error::EarlierFailed),
+            Ok(sent) => save_one(call, sent, place == 0, pacing).await,
         };
-        has_failed = saved.is_err();
+        has_failed |= saved.is_err();
         outcomes.push((place, saved));
     }
     outcomes
 }
 
-async fn save_one(
-    call: &Arc<Call>,
-    sent: Sent,
-    is_counted: bool,
-) -> Result<(StatusCode, SignatureContent)> {
+async fn save_one(call: &Arc<Call>, sent: Sent, is_counted: bool, pacing: Pacing) -> Outcome {
     if !is_counted {
-        call.app.meters.pace(&call.context.caller)?;
+        pacing.pace(call).await?;
     }
     let (permits, chain) = call.permits_to_save().await?;
     // The key may have been revoked, or the tenant suspended, since the request began.

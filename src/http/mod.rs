@@ -10,7 +10,7 @@
 //! - `auth` authenticates the caller; `bound` holds tokens for one document to it; `body` reads request bodies; `parameters` (with `given`), `query` and `form` parse them,
 //!   by the table in `parameter`, with files in `multipart`; `preconditions` reads conditional headers. `budget` limits the
 //!   bytes of bodies and answers in memory.
-//! - `signatures`, `many` of them at once, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`,
+//! - `signatures`, `many` of them at once or `streamed` in `lines`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`,
 //!   `proof`, `public_log`, `witnesses`, `events`, `webhooks`, `tenants`, `transfers`, `keys`, `whoami` and `health` have the
 //!   handlers; `operators` has what the handlers for operators share. `reply`, in `pieces` or from a `file`, in the
 //!   `representation` that is asked for, and `error`, with its `details`, write the responses.
@@ -35,6 +35,7 @@ mod health;
 mod hooks;
 mod json_text;
 mod keys;
+mod lines;
 mod list;
 mod local;
 mod log;
@@ -59,6 +60,7 @@ mod respond;
 mod route;
 mod server;
 mod signatures;
+mod streamed;
 mod tenants;
 mod transfers;
 mod trials;
@@ -173,7 +175,7 @@ pub static ROUTES: &[Route] = &[
     .document_tokens(DocumentTokens::Bound)
     .requires(&[&p::DOCUMENT, &p::THREAD, &p::CMS])
     .allows(OF_DRAFTS)
-    .takes(BodyKind::Many),
+    .takes(BodyKind::Drafts),
     Route::of_tenant(
         Method::POST,
         "/signatures/get",

@@ -1,7 +1,7 @@
 //! The path of every request: find the route, authenticate, read the body, wait for a permit, answer, log.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -35,6 +35,7 @@ use super::places::Connection;
 use super::reply::{Reply, Response};
 use super::route::{self, Audience, Handler, Matched, Route, Waits};
 use super::server::Server;
+use super::streamed::ANSWER_BYTES;
 use crate::app::App;
 use crate::plugins::{self, HeldPermit, ReadyChain};
 use crate::telemetry::traces;
@@ -74,6 +75,8 @@ pub(super) struct Call {
     /// The bytes that body and answer take of the budget.
     held: Arc<Held>,
     ready_chain: Option<ReadyChain>,
+    /// A body that the handler reads line by line. Behind a lock, since a body can't be shared.
+    lines: Mutex<Option<Body>>,
 }
 
 impl Call {
@@ -105,6 +108,17 @@ impl Call {
     /// Takes the body out of the call, which frees it early: the handler has its own copy of what it needs.
     pub(super) fn take_body(&mut self) -> Bytes {
         std::mem::take(&mut self.body)
+    }
+
+    /// Takes the body out of the call if it is to be read line by line.
+    pub(super) fn take_lines(&self) -> Option<Body> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.take()
+    }
+
+    /// The bytes that the call holds of the budget.
+    pub(super) fn held(&self) -> Arc<Held> {
+        Arc::clone(&self.held)
     }
 
     /// Reserves bytes of the budget for the answer, before they are loaded into memory.
@@ -310,10 +324,12 @@ async fn answer(
         caller,
         request_id,
     };
-    let (body, held) = read(&server, route, &context, headers, body).await?;
+    let (whole, held) = read(&server, route, &context, headers, body).await?;
     let (permits, ready_chain) = permits(&server, route.waits, &context).await?;
     // Body and permits may have taken time: a key that was revoked meanwhile, or a tenant that was suspended, is refused.
     self::caller(&server, route, headers).await?;
+    let comes_in_lines = route.body.comes_in_lines(headers);
+    let lines = comes_in_lines.then(|| body.take());
     let mut headers = incoming.headers;
     if incoming.method != Method::GET {
         // Ranges are for GET alone (RFC 9110 section 14.2).
@@ -332,9 +348,10 @@ async fn answer(
         names_tenant: found.tenant.is_some(),
         query: incoming.query,
         headers,
-        body,
+        body: whole,
         held: Arc::new(held),
         ready_chain,
+        lines: Mutex::new(lines),
     };
     let handler = match route.handler {
         // The handler does not block, and threads may be scarce.
@@ -402,12 +419,16 @@ async fn read(
         None => Holder::Platform,
     };
     let config = &server.app.config;
+    let patience_ms = config.http.queue_timeout_ms;
+    if route.body.comes_in_lines(headers) {
+        let held = server.budget.take(holder, ANSWER_BYTES, patience_ms);
+        return Ok((Bytes::new(), held.await?));
+    }
     let max_bytes = route.max_body_bytes(config);
     body.check_declared(max_bytes)?;
     if has_body(headers) {
         route.body.check_kind(headers)?;
     }
-    let patience_ms = config.http.queue_timeout_ms;
     // Parts of forms are copied when they are read.
     let copies = match is_of_kind(headers, multipart::MEDIA_TYPE) {
         true => 2,

@@ -133,6 +133,8 @@ pub(super) enum BodyKind {
     Signature,
     /// JSON: `signatures`, a list of objects with the route's parameters.
     Many,
+    /// As [`Self::Many`], or a stream of such objects, one on each line.
+    Drafts,
     /// A piece of a tenant's file.
     Piece,
 }
@@ -141,7 +143,9 @@ impl BodyKind {
     /// The largest body, in bytes.
     pub(super) fn max_bytes(self, config: &Config) -> usize {
         match self {
-            Self::Json | Self::Signature | Self::Many => config.http.max_body_bytes(),
+            Self::Json | Self::Signature | Self::Many | Self::Drafts => {
+                config.http.max_body_bytes()
+            }
             Self::SmallJson => config
                 .hooks
                 .max_settings_bytes
@@ -172,16 +176,23 @@ impl BodyKind {
             Self::Signature if is_file(headers) || is_of_kind(headers, multipart::MEDIA_TYPE) => {
                 Ok(())
             }
+            Self::Drafts if self.comes_in_lines(headers) => Ok(()),
             Self::Piece if is_of_kind(headers, transfer::MEDIA_TYPE) => Ok(()),
             Self::Piece => Err(Error::UnsupportedMediaType(self.media_types())),
             _ => check_content_type(headers, self.media_types()),
         }
     }
 
+    /// Whether the body is a stream of lines, which its handler reads.
+    pub(super) fn comes_in_lines(self, headers: &HeaderMap) -> bool {
+        self == Self::Drafts && is_of_kind(headers, transfer::MEDIA_TYPE)
+    }
+
     /// The media types of bodies that the route takes.
     fn media_types(self) -> Vec<&'static str> {
         match self {
             Self::Json | Self::SmallJson | Self::Many => vec![JSON],
+            Self::Drafts => vec![JSON, transfer::MEDIA_TYPE],
             Self::Component => vec![plugin::MEDIA_TYPE, JSON],
             Self::Signature => [&[JSON, multipart::MEDIA_TYPE], &FILE_TYPES[..]].concat(),
             Self::Piece => vec![transfer::MEDIA_TYPE],

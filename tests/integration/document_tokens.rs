@@ -220,6 +220,24 @@ fn every_spelling_of_another_document_is_refused() {
     token
         .json("POST", "/signatures/get", &many)
         .expect_error(403, "token_bound");
+    // A stream goes on after it.
+    let lines = format!(
+        "{}\n{}\n",
+        draft("secret"),
+        json!({"document": "mine", "thread": "w", "cms": "x"})
+    );
+    let lines_kind = [("content-type", "application/x-ndjson")];
+    let answer = token.send("POST", "/signatures", &lines_kind, Some(lines.into_bytes()));
+    assert!(
+        answer.text.contains(r#"{"line":1,"status":403,"#),
+        "{}",
+        answer.text
+    );
+    assert!(
+        answer.text.contains(r#"{"line":2,"status":201,"#),
+        "{}",
+        answer.text
+    );
     for document in ["mine", "secret"] {
         acme.read(document, "v")
             .expect_error(404, "signature_not_found");

@@ -80,6 +80,7 @@ mod seals;
 mod searches;
 mod slow_clients;
 mod snapshots;
+mod streamed;
 mod support;
 mod tenant_commands;
 mod tenants;

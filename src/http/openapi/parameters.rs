@@ -1,6 +1,7 @@
 //! Parameters in queries, paths, headers and bodies, as the document describes them.
 
 use serde_json::{Map, Value, json};
+use sigpersist_model::transfer;
 
 use super::super::multipart;
 use super::super::parameter::{CERTIFICATES, CMS, CONTENT, Parameter, SIGNATURES, label};
@@ -181,7 +182,7 @@ pub(super) fn preconditions() -> [Value; 2] {
 /// The bodies in which a route takes its parameters, by media type.
 pub(super) fn bodies(route: &Route) -> Value {
     let json = match route.body {
-        BodyKind::Many => {
+        BodyKind::Many | BodyKind::Drafts => {
             let mut list = SIGNATURES.schema();
             list["description"] = SIGNATURES.description.into();
             list["items"] = body(route);
@@ -195,6 +196,10 @@ pub(super) fn bodies(route: &Route) -> Value {
         _ => body(route),
     };
     let mut content = json!({ "application/json": { "schema": json } });
+    if route.body == BodyKind::Drafts {
+        // Described as one line is.
+        content[transfer::MEDIA_TYPE] = json!({ "schema": body(route) });
+    }
     if route.body == BodyKind::Signature {
         let mut form = body(route);
         for file in [&CMS, &CONTENT, &CERTIFICATES] {
