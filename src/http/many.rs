@@ -213,35 +213,32 @@ pub(super) async fn save_all(
     pacing: Pacing,
 ) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(drafts.len());
-    let mut threads: Vec<(ThreadKey, Drafts)> = Vec::new();
+    let mut threads: Vec<(Option<ThreadKey>, Drafts)> = Vec::new();
     let mut known: HashMap<ThreadKey, usize> = HashMap::new();
     for (place, draft) in drafts {
         let key = match &draft {
             Ok(sent) => Some(sent.draft.key.clone()),
             Err(unread) => unread.thread.clone(),
         };
-        match (key, draft) {
-            (None, Err(unread)) => outcomes.push((place, Err(unread.error))),
-            (None, Ok(_)) => {}
-            (Some(key), draft) => {
-                let next = threads.len();
-                let thread = *known.entry(key.clone()).or_insert(next);
-                match threads.get_mut(thread) {
-                    Some((_, thread)) => thread.push((place, draft)),
-                    None => threads.push((key, vec![(place, draft)])),
-                }
-            }
+        let next = threads.len();
+        let thread = match &key {
+            Some(key) => *known.entry(key.clone()).or_insert(next),
+            None => next,
+        };
+        match threads.get_mut(thread) {
+            Some((_, thread)) => thread.push((place, draft)),
+            None => threads.push((key, vec![(place, draft)])),
         }
     }
     let saving = threads.into_iter().map(|(key, drafts)| {
-        let has_failed = failed.has(&key);
+        let has_failed = key.as_ref().is_some_and(|key| failed.has(key));
         async move { (key, save_in_order(call, drafts, has_failed, pacing).await) }
     });
     // Collected, since the threads that fail are added to those that are looked up here.
     let saving: Vec<_> = saving.collect();
     let mut saving = stream::iter(saving).buffer_unordered(at_once(call));
     while let Some((key, saved)) = saving.next().await {
-        if saved.iter().any(|(_, outcome)| outcome.is_err()) {
+        if let Some(key) = key.filter(|_| saved.iter().any(|(_, outcome)| outcome.is_err())) {
             failed.add(&key);
         }
         outcomes.extend(saved);

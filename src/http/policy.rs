@@ -6,6 +6,7 @@ use sigpersist_model::policy::{Accept, Detached, PolicyPatch, Revocation, TrustA
 use sigpersist_model::view::{AnchorView, PolicyView};
 use utoipa::ToSchema;
 
+use super::openapi::PageOrigin;
 use super::operators::digest;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
@@ -45,7 +46,7 @@ struct PolicyForm {
     index_signers: Option<bool>,
     /// Origins whose pages may use the API with tokens of the tenant; `[]` for none.
     #[serde(default)]
-    #[schema(max_items = 20, example = json!(["https://app.example.com"]))]
+    #[schema(value_type = Option<Vec<PageOrigin>>, max_items = 20, example = json!(["https://app.example.com"]))]
     cors_origins: Option<Vec<String>>,
 }
 

@@ -4,23 +4,45 @@ use crate::error::{Error, Result};
 
 /// Maximum number of origins that a tenant may name. Servers keep those of all tenants in memory.
 pub const MAX_ORIGINS: usize = 20;
-/// Maximum length of an origin, in bytes: a host of 253 characters (RFC 1035 section 2.3.4) with scheme and port.
-pub const MAX_ORIGIN_BYTES: usize = 270;
+/// Maximum length of a host, in bytes (RFC 1035 section 2.3.4).
+const MAX_HOST_BYTES: usize = 253;
+/// Maximum length of a port, in digits.
+const MAX_PORT_DIGITS: usize = 5;
 
 /// Whether a text is an origin: a scheme, a host and perhaps a port as a browser writes them, that is in lower case, without
 /// a default port and without a slash at the end (RFC 6454 section 6.1).
 pub fn is_origin(text: &str) -> bool {
-    let Some((scheme, host)) = text.split_once("://") else {
+    let Some((scheme, authority)) = text.split_once("://") else {
         return false;
     };
     let default = match scheme {
-        "https" => ":443",
-        "http" => ":80",
+        "https" => "443",
+        "http" => "80",
         _ => return false,
     };
-    let is_fit =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]_".contains(&byte);
-    !host.is_empty() && host.bytes().all(is_fit) && !host.ends_with(default)
+    let is_of = |text: &str, others: &[u8]| {
+        let is_fit = |byte: u8| byte.is_ascii_digit() || others.contains(&byte);
+        (1..=MAX_HOST_BYTES).contains(&text.len()) && text.bytes().all(is_fit)
+    };
+    let (is_host, port) = match authority.strip_prefix('[') {
+        // An address of IPv6.
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) => (is_of(address, b"abcdef:."), port),
+            None => return false,
+        },
+        None => {
+            let end = authority.find(':').unwrap_or(authority.len());
+            let (host, port) = authority.split_at(end);
+            (is_of(host, b"abcdefghijklmnopqrstuvwxyz.-_"), port)
+        }
+    };
+    let is_port = match port.strip_prefix(':') {
+        Some(digits) => {
+            (1..=MAX_PORT_DIGITS).contains(&digits.len()) && is_of(digits, b"") && digits != default
+        }
+        None => port.is_empty(),
+    };
+    is_host && is_port
 }
 
 /// Checks the origins that a tenant names, and drops repeated ones.
@@ -31,7 +53,7 @@ pub fn is_origin(text: &str) -> bool {
 pub fn fold_origins(name: &str, origins: Vec<String>) -> Result<Vec<String>> {
     let mut folded: Vec<String> = Vec::new();
     for origin in origins {
-        if origin.len() > MAX_ORIGIN_BYTES || !is_origin(&origin) {
+        if !is_origin(&origin) {
             let message = format!(
                 "`{name}` must have origins as browsers write them: a scheme, a host and perhaps a port, such as https://app.example.com, in lower case and without a slash at the end."
             );
@@ -60,6 +82,14 @@ mod tests {
             fold_origins("cors_origins", origins)
         };
         let (a, b) = ("https://a.example", "http://[::1]:3000");
+        for fine in [
+            "http://localhost",
+            "https://a.example:80",
+            "http://a.example:443",
+            "http://127.0.0.1:65535",
+        ] {
+            assert_eq!(named(&[fine]).unwrap(), [fine]);
+        }
         assert_eq!(named(&[a, b, a]).unwrap(), [a, b]);
         assert!(named(&[]).unwrap().is_empty());
         for wrong in [
@@ -74,10 +104,17 @@ mod tests {
             "https://*.example",
             "https://",
             "file://a",
+            "https://a.example:",
+            "https://a.example:x",
+            "https://a.example:123456",
+            "https://a:1:2",
+            "https://[::1",
+            "https://[]",
+            "https://[::1]x",
         ] {
             assert!(named(&[a, wrong]).is_err(), "{wrong}");
         }
-        assert!(named(&[&format!("https://{}", "a".repeat(MAX_ORIGIN_BYTES))]).is_err());
+        assert!(named(&[&format!("https://{}", "a".repeat(MAX_HOST_BYTES + 1))]).is_err());
         let many: Vec<_> = (0..=MAX_ORIGINS)
             .map(|number| format!("https://{number}.example"))
             .collect();

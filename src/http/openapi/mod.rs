@@ -47,7 +47,7 @@ pub(super) use shapes::{KeySet, Live, Ready};
 pub(super) use sigpersist_verify::Time;
 pub(super) use texts::{
     Binary, BindingTag, CalledUrl, Code, Component, EventTypes, FileTag, GivenPublicKey, GivenTime,
-    Location, RevisionTag, SignatureTag, Slug, TenantFile, VersionTag, WitnessUrl,
+    Location, PageOrigin, RevisionTag, SignatureTag, Slug, TenantFile, VersionTag, WitnessUrl,
 };
 
 /// Path under which callers of the platform act for a tenant.
@@ -101,7 +101,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         health::metrics, health::live, health::ready,
         docs::document, docs::page, docs::file, docs::book, docs::book_file,
     ),
-    components(schemas(Failure<'_>, Time, GivenTime, Slug, CalledUrl, WitnessUrl, EventTypes, VersionTag, SignatureTag, BindingTag, RevisionTag, FileTag, Location, Code))
+    components(schemas(Failure<'_>, Time, GivenTime, Slug, CalledUrl, WitnessUrl, PageOrigin, EventTypes, VersionTag, SignatureTag, BindingTag, RevisionTag, FileTag, Location, Code))
 )]
 struct Described;
 

@@ -24,6 +24,14 @@ macro_rules! called_url {
     };
 }
 
+/// An origin of a page as browsers write it. A default port is left out.
+const PAGE_ORIGIN: &str = concat!(
+    r"^(http://([a-z0-9._-]{1,253}|\[[0-9a-f:.]{1,253}\])",
+    r"(:([0-79][0-9]{0,4}|8|8[1-9][0-9]{0,3}|80[0-9]{1,3}))?",
+    r"|https://([a-z0-9._-]{1,253}|\[[0-9a-f:.]{1,253}\])",
+    r"(:([0-35-9][0-9]{0,4}|4|4[0-35-9][0-9]{0,3}|44|44[0-24-9][0-9]{0,2}|443[0-9]{1,2}))?)$",
+);
+
 /// Declares schemas of text with a pattern.
 macro_rules! text {
     ($(#[doc = $description:literal] $name:ident: $pattern:expr, $example:expr;)+) => { $(
@@ -54,6 +62,8 @@ text! {
     CalledUrl: called_url!(r"([/?][!$-;=?-\[\]_a-z~]{0,1700})?$"), "https://hooks.example.com/sigpersist";
     /// The URL with which the addresses of a witness begin.
     WitnessUrl: called_url!(r"(/[!$-;=@-\[\]_a-z~]{0,1700})?$"), "https://witness.example.com/w1";
+    /// The origin of a page: a scheme, a host and perhaps a port, as browsers write them.
+    PageOrigin: PAGE_ORIGIN, "https://app.example.com";
     /// A type of events, or the beginning of some with a dot at its end.
     EventTypes: "^[a-z._]{1,64}$", "version.saved";
     /// The version, in quotes.

@@ -27,8 +27,8 @@ class TenantKey:
 
     A token serves for `lifetime_s`; the server caches those that it has verified. The secret is not sent.
 
-    With `document`, and perhaps `thread`, tokens are refused for everything else, which suits browsers. They serve for 15 minutes
-    at most, and their `scopes` are to read and save signatures unless you give others.
+    With `document`, and perhaps `thread`, tokens are refused for everything else, which suits browsers. They serve for
+    15 minutes at most, and their `scopes` are to read and save signatures unless you give others.
     """
 
     def __init__(
