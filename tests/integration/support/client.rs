@@ -75,7 +75,9 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let sent = body.clone();
+        // A stream has one object on each line, which is described beside the body of JSON.
+        let is_stream = headers.contains(&("content-type", "application/x-ndjson"));
+        let sent = body.clone().filter(|_| !is_stream);
         let mut response = match body {
             Some(body) => self.agent.run(request.body(body)?)?,
             None => self.agent.run(request.body(())?)?,
