@@ -12,9 +12,9 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use sigpersist_model::error::Error;
@@ -151,11 +151,10 @@ impl ConnectionLimits {
         }
     }
 
-    fn builder(&self) -> Builder<TokioExecutor> {
-        // Detecting HTTP/2 would wait for a client's first bytes without a timeout.
-        let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    /// A builder of HTTP/1 only: detecting HTTP/2 would wait for a client's first bytes without a timeout.
+    fn builder(&self) -> http1::Builder {
+        let mut builder = http1::Builder::new();
         builder
-            .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(self.head)
             .max_buf_size(MAX_HEAD_BYTES);
