@@ -22,6 +22,7 @@ mod memory;
 mod migrate;
 mod open_files;
 mod output;
+mod pages;
 mod plugin;
 mod policy;
 mod progress;
@@ -44,7 +45,7 @@ use std::sync::Arc;
 
 use anyhow::{bail, ensure};
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use sigpersist_postgres::embedded::Purpose;
 use sigpersist_postgres::forget_libpq_environment;
 
@@ -147,6 +148,11 @@ enum Command {
     Whoami,
     /// Show all of Sigpersist at work on an embedded database, then keep running so that you can try it.
     Demo(demo::Demo),
+    /// Print the completions of commands and options for a shell.
+    Completions(pages::Completions),
+    /// Write the manual pages of all commands, for packages.
+    #[command(hide = true)]
+    ManPages(pages::ManPages),
 }
 
 impl Command {
@@ -164,7 +170,9 @@ impl Command {
             | Self::Proof(proof::Proof::Verify(_))
             | Self::Login(_)
             | Self::Logout(_)
-            | Self::Demo(_) => true,
+            | Self::Demo(_)
+            | Self::Completions(_)
+            | Self::ManPages(_) => true,
             Self::Tenant(_)
             | Self::Key(_)
             | Self::Token(_)
@@ -268,6 +276,8 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
     match cli.command {
         Command::Login(command) => return command.run(server, output),
         Command::Logout(command) => return command.run(output),
+        Command::Completions(command) => return command.run(Cli::command(), output),
+        Command::ManPages(command) => return command.run(Cli::command()),
         _ => {}
     }
     // What is not UTF-8 is no setting of ours.

@@ -58,6 +58,7 @@ mod older_keys;
 mod openapi;
 mod operators;
 mod overload;
+mod pages;
 mod plans;
 mod plugin_commands;
 mod plugin_failures;

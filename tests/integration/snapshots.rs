@@ -24,9 +24,10 @@ const AUTHORITY: &str = include_str!("../data/verify/ca.crt.b64");
 const CHAINED: &str = include_str!("../data/verify/chained.cms.b64");
 /// Commands without JSON output of their own: they run for long, or write the requested data; or need a frozen log, or a
 /// receiver of webhooks.
-const SILENT: [&str; 5] = [
+const SILENT: [&str; 6] = [
     "serve",
     "demo",
+    "completions",
     "upgrade-data",
     "log reopen",
     "webhook test",
