@@ -1,5 +1,5 @@
 # The two commands: `make demo` shows Sigpersist at work, `make test` tests it. Both need Rust and a C compiler.
-.PHONY: help demo test conformance bench bench-lists bench-peers prerequisites
+.PHONY: help demo test dist conformance bench bench-lists bench-peers prerequisites
 
 # Homebrew keeps Postgres out of PATH, where the build looks for pg_config.
 export PATH := $(PATH):$(subst $(eval ) ,:,$(wildcard /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin))
@@ -10,6 +10,7 @@ unexport PGSERVICE PGSERVICEFILE PGOPTIONS PGCLIENTENCODING PGDATESTYLE PGTZ
 help:
 	@echo "make demo   build, and show all features on an embedded database"
 	@echo "make test   run all tests"
+	@echo "make dist   make in dist/ what a release holds: a tarball, a Debian package, a list of its parts, checksums; needs Debian or Ubuntu"
 	@echo "make conformance  check the verifier against public suites: NIST's PKITS, Project Wycheproof, samples of XMLDSig; needs Python and its registry"
 	@echo "make bench  compare saves and reads with pgbench, signatures with OpenSSL and calls of hooks with Extism; measure the cost of each feature, logs and proofs, clients that wait, webhooks, ten times the sustainable load, isolation of tenants, starts with many plugins, tokens, exports and imports"
 	@echo "make bench-peers  compare saves and reads with FastAPI and Express; needs Python, Node and their registries"
@@ -21,6 +22,9 @@ demo: prerequisites
 
 test: prerequisites
 	cargo test --workspace --locked
+
+dist: prerequisites
+	scripts/dist.sh
 
 conformance:
 	tests/conformance/run.sh
