@@ -80,7 +80,9 @@ fn set_up(data_dir: &Path, revisions: u32) {
     for number in 0..revisions {
         let name = format!("plugin-{number}");
         let actor = Actor::command_line();
-        plugins::upload(&app, None, actor.clone(), &name, &revision(number), &[]).unwrap();
+        let component = revision(number);
+        let upload = plugins::Upload::of(&component);
+        plugins::upload(&app, None, actor.clone(), &name, &upload).unwrap();
         let request = HookRequest::new(&name);
         let preconditions = Preconditions::default();
         plugins::set_hook(&app, tenant.id, &actor, &name, &request, &preconditions).unwrap();

@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 use crate::auth::Authenticator;
 use crate::caches::Caches;
 use crate::config::{Config, entries};
+use crate::publishers::Publishers;
 use crate::spool::Spool;
 use crate::waiters::Waiters;
 
@@ -49,6 +50,8 @@ pub struct App {
     pub caches: Arc<Caches>,
     /// Runs plugins.
     pub engine: Arc<Engine>,
+    /// Publishers, one of whom must have signed each plugin that is uploaded.
+    pub publishers: Publishers,
     /// Limits concurrent loads of keys and hooks. Unauthenticated requests can cause such loads, so they get few
     /// threads.
     loads: Arc<Semaphore>,
@@ -95,7 +98,10 @@ impl App {
         let caches = Arc::new(Caches::new(authenticator));
         let waiters = Arc::new(Waiters::new(&config.events));
         let (told, woken) = (Arc::clone(&caches), Arc::clone(&waiters));
+        let publishers = Publishers::parse(entries(&config.plugins.require_signature))
+            .map_err(anyhow::Error::msg)?;
         Ok(Self {
+            publishers,
             store: store
                 .sealing(seal_key)
                 .logging(config.evidence.log)

@@ -14,6 +14,7 @@
 //! | [`cli`] | the command line: requests of the API, answered in the process or by a server |
 //! | [`book`] | the documentation, rendered |
 //! | [`app`], [`config`], [`telemetry`] | the wiring of the parts, settings, logs and traces |
+//! | [`publishers`] | minisign: who may have signed plugins |
 //! | [`sigpersist_hooks`] | wasmtime |
 //! | [`sigpersist_store`], [`sigpersist_postgres`] | Diesel, r2d2, and Postgres itself |
 //! | [`sigpersist_runtime`] | blocking work, permits, caches, metrics, the vault |
@@ -35,6 +36,7 @@ pub mod http;
 pub mod log;
 pub mod plugins;
 pub mod policy;
+pub mod publishers;
 pub mod signatures;
 pub mod spool;
 pub mod telemetry;

@@ -35,6 +35,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Limits of hooks.
     pub hooks: HooksConfig,
+    /// Uploads of plugins.
+    pub plugins: PluginsConfig,
     /// The life of tenants.
     pub tenants: TenantsConfig,
     /// Default quotas, for tenants without quotas of their own; 0 means no limit.
@@ -252,6 +254,15 @@ impl Default for AuthConfig {
             max_document_token_lifetime_s: 15 * 60,
         }
     }
+}
+
+/// Uploads of plugins.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginsConfig {
+    /// Public keys (of minisign) of publishers, separated by commas. If there are any, each plugin that is uploaded must be
+    /// signed with one of them.
+    pub require_signature: String,
 }
 
 /// The life of tenants.

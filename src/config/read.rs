@@ -8,8 +8,10 @@ use sigpersist_hooks::HooksConfig;
 use super::AuthConfig;
 use super::Config;
 use super::HttpConfig;
+use super::entries;
 use super::origins::no_origin;
 use super::{TracesConfig, TransferConfig};
+use crate::publishers::Publishers;
 
 const PREFIX: &str = "SIGPERSIST_";
 /// Readers of notes need not read more than 16 signatures (C2SP signed-note), and while keys rotate, logs sign more than once.
@@ -90,6 +92,9 @@ impl Config {
             bail!(
                 "The setting http.cors_origins has {wrong:?}, which is not an origin as browsers write it: a scheme, a host and perhaps a port, such as https://app.example.com, in lower case and without a slash at the end."
             );
+        }
+        if let Err(wrong) = Publishers::parse(entries(&self.plugins.require_signature)) {
+            bail!("The setting plugins.require_signature can't be used: {wrong}");
         }
         if self.traces.percent > 100 {
             bail!("The setting traces.percent must not be above 100.");

@@ -7,6 +7,7 @@ use sigpersist_model::error::{
     CaseFailure, Error, HookRejection, NotAccepted, RefusedSigner, SettingsIssue,
 };
 use sigpersist_model::policy::Accept;
+use sigpersist_model::publisher::SignatureFault;
 use sigpersist_model::quotas::Quota;
 use sigpersist_verify::Format;
 use utoipa::ToSchema;
@@ -28,6 +29,7 @@ pub(super) enum Details {
     PluginBound(PluginBoundDetails),
     SettingsRefused(SettingsRefusedDetails),
     CasesFailed(CasesFailedDetails),
+    PluginSignatureRefused(PluginSignatureRefusedDetails),
     QuotaExceeded(QuotaExceededDetails),
     NotReady(NotReadyDetails),
 }
@@ -142,6 +144,16 @@ pub(super) struct CasesFailedDetails {
     cases: Vec<CaseFailure>,
 }
 
+/// Details of `plugin_signature_refused`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PluginSignatureRefusedDetails {
+    /// The reason.
+    reason: SignatureFault,
+    /// The id of the key that made the signature, as minisign shows it; null if there is no signature.
+    #[schema(example = "E7620F1842B4E81F")]
+    key_id: Option<String>,
+}
+
 /// Details of `quota_exceeded`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct QuotaExceededDetails {
@@ -231,6 +243,12 @@ impl Details {
             Error::CasesFailed(cases) => {
                 let cases = cases.clone();
                 Self::CasesFailed(CasesFailedDetails { cases })
+            }
+            Error::PluginSignatureRefused(refusal) => {
+                Self::PluginSignatureRefused(PluginSignatureRefusedDetails {
+                    reason: refusal.fault,
+                    key_id: refusal.key_id.clone(),
+                })
             }
             Error::QuotaExceeded {
                 quota, limit, used, ..

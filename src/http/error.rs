@@ -143,6 +143,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
         | Error::VersionConflict { .. } => StatusCode::CONFLICT,
         Error::SettingsRefused(_)
         | Error::CasesFailed(_)
+        | Error::PluginSignatureRefused(_)
         | Error::SignatureNotAccepted(_)
         | Error::HookRejected(_)
         | Error::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,

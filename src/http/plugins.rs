@@ -101,11 +101,23 @@ struct Upload<'a> {
         deserialize_with = "sigpersist_model::json_object::deserialize_list"
     )]
     cases: Vec<Case>,
+    /// The publisher's signature of the component: the text of a `.minisig` file. Its trusted comment states
+    /// `plugin:NAME version:VERSION`.
+    #[serde(default)]
+    #[schema(example = json!(null))]
+    signature: Option<String>,
+    /// The artefact in a registry that the component came from: its reference with the digest of its manifest. The server
+    /// records it, and does not look there.
+    #[serde(default)]
+    #[schema(example = json!(null))]
+    origin: Option<String>,
 }
 
 /// Uploads a revision of a plugin.
 ///
-/// Send the component by itself, or in JSON with test cases, all of which must pass. No hook runs it until you bind it.
+/// Send the component by itself, or in JSON with test cases, all of which must pass, and with its publisher's signature. If
+/// the server trusts only certain publishers (`plugins.require_signature`), the signature is required. No hook runs it until
+/// you bind it.
 #[utoipa::path(
     put,
     path = "/plugins/{name}",
@@ -124,28 +136,32 @@ struct Upload<'a> {
             body = Envelope<OneRevision>,
             headers(("etag" = RevisionTag)),
         ),
-        (status = 422, description = "refused, cases_failed"),
+        (status = 422, description = "refused, cases_failed, plugin_signature_refused"),
     )
 )]
 pub(super) fn put(mut call: Call) -> Result<Reply> {
-    let (component, cases) = if is_of_kind(&call.headers, MEDIA_TYPE) {
-        (call.take_body(), Vec::new())
+    let (component, cases, signature, origin) = if is_of_kind(&call.headers, MEDIA_TYPE) {
+        (call.take_body(), Vec::new(), None, None)
     } else {
         let upload: Upload<'_> = call.json()?;
         let component = BASE64
             .decode(&*upload.component)
             .map_err(|_| Error::invalid("component", "`component` must be base64."))?;
-        let cases = upload.cases;
+        let (cases, signature, origin) = (upload.cases, upload.signature, upload.origin);
         drop(call.take_body());
-        (component.into(), cases)
+        (component.into(), cases, signature, origin)
     };
     let uploaded = plugins::upload(
         &call.app,
         call.context.owner(),
         call.context.actor(),
         call.name(),
-        &component,
-        &cases,
+        &plugins::Upload {
+            component: &component,
+            cases: &cases,
+            signature: signature.as_deref(),
+            origin: origin.as_deref(),
+        },
     )?;
     let sha256 = uploaded.revision.sha256;
     let reply = Reply::content(&OneRevision {

@@ -23,7 +23,7 @@ pub use preload::preload;
 pub use quarantine::set_aside;
 pub use request::{HookRequest, ShadowRequest};
 pub use revisions::{
-    Uploaded, component, delete_plugin, plugin, plugins, revision, revisions, upload,
+    Upload, Uploaded, component, delete_plugin, plugin, plugins, revision, revisions, upload,
 };
 
 /// Names that no hook may have, since paths of the API or trials use them.

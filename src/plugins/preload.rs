@@ -30,9 +30,10 @@ fn make_ready(app: &Weak<App>) {
             return;
         }
     };
-    let mut ready = 0;
+    let (mut ready, mut untrusted) = (0, 0);
     for (plugin_id, sha256) in revisions {
         let Some(app) = app.upgrade() else { return };
+        untrusted += usize::from(is_untrusted(&app, plugin_id, sha256));
         match load(&app, None, plugin_id, sha256) {
             Ok(_) => ready += 1,
             Err(error) => {
@@ -42,6 +43,25 @@ fn make_ready(app: &Weak<App>) {
     }
     let ms = since.elapsed().as_millis();
     info!(plugins = ready, ms, "The plugins of all hooks are ready");
+    if untrusted > 0 {
+        warn!(
+            plugins = untrusted,
+            "Hooks run plugins that nobody signed whom plugins.require_signature names; `sigpersist plugin list` and `plugin show` say which"
+        );
+    }
+}
+
+/// Whether the server trusts publishers, and none of them signed this revision. They may have been uploaded before.
+fn is_untrusted(app: &App, plugin_id: i32, sha256: Digest) -> bool {
+    if app.publishers.is_empty() {
+        return false;
+    }
+    let revision = app.store.plugin_revision(None, plugin_id, Some(sha256));
+    let revision = revision.ok().flatten();
+    revision.is_some_and(|revision| {
+        let publisher = app.publishers.trusting(revision).publisher;
+        publisher.is_none_or(|publisher| !publisher.is_trusted)
+    })
 }
 
 fn bound(app: &Weak<App>) -> Result<Vec<(i32, Digest)>> {

@@ -1,13 +1,16 @@
 //! Uploads, shows and deletes plugins and their revisions.
 
+use semver::Version;
 use sigpersist_hooks::cases::{Case, check_cases};
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::digest::sha256;
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::plugin::{Digest, Plugin, Revision};
+use sigpersist_model::publisher::{Publisher, SignatureFault, SignatureRefusal};
+use sigpersist_model::reference::Reference;
 use sigpersist_model::tenant::check_slug;
-use sigpersist_store::{NewRevision, PluginDeletion};
+use sigpersist_store::{NewRevision, PluginDeletion, PluginUpload};
 
 use crate::app::App;
 
@@ -20,21 +23,55 @@ pub struct Uploaded {
     pub changed: bool,
 }
 
+/// A component to upload, with all that comes with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Upload<'a> {
+    /// Its bytes.
+    pub component: &'a [u8],
+    /// Test cases that must pass.
+    pub cases: &'a [Case],
+    /// Its publisher's signature, as a `.minisig` file.
+    pub signature: Option<&'a str>,
+    /// The artefact that it came from, as its uploader states it: a reference with a digest.
+    pub origin: Option<&'a str>,
+}
+
+impl<'a> Upload<'a> {
+    /// A component by itself.
+    pub fn of(component: &'a [u8]) -> Self {
+        Self {
+            component,
+            cases: &[],
+            signature: None,
+            origin: None,
+        }
+    }
+}
+
 /// Uploads a component as the newest revision of a plugin, after checking it and running its test cases. Without an
 /// owner the plugin is the platform's. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] for a bad component or name, [`Error::CasesFailed`] for failed test cases.
+/// [`Error::Refused`] for a bad component or name, [`Error::CasesFailed`] for failed test cases, and
+/// [`Error::PluginSignatureRefused`] if its publisher's signature is missing or not one that the server trusts.
 pub fn upload(
     app: &App,
     owner: Option<TenantId>,
     actor: Actor,
     name: &str,
-    component: &[u8],
-    cases: &[Case],
+    upload: &Upload<'_>,
 ) -> Result<Uploaded> {
+    let &Upload {
+        component,
+        cases,
+        signature,
+        origin,
+    } = upload;
     check_slug("plugin", name)?;
+    let origin = origin.map(|origin| pinned(origin)).transpose()?;
+    // First, since only a publisher that is trusted may have its component compiled.
+    let publisher = app.publishers.judge(name, component, signature)?;
     let sha256 = Digest(sha256(component));
     let plugin = app.engine.admit(component)?;
     let description = plugin.describe(&app.engine)?;
@@ -43,7 +80,7 @@ pub fn upload(
     plugin.validate_settings(&app.engine, "{}")?;
     check_cases(&app.engine, &plugin, cases)?;
     let event = Event::new(owner, actor, "plugin.upload", name);
-    let (revision, changed) = app.store.plugin_upload(
+    let uploaded = app.store.plugin_upload(
         owner,
         name,
         &NewRevision {
@@ -53,10 +90,64 @@ pub fn upload(
             imports: plugin.imports(),
             description: &description.summary,
             cases: serde_json::to_value(cases).map_err(Error::internal)?,
+            origin: origin.as_deref(),
+            publisher: publisher.as_ref(),
         },
         &event,
     )?;
-    Ok(Uploaded { revision, changed })
+    match uploaded {
+        PluginUpload::Done(revision, changed) => Ok(Uploaded {
+            revision: app.publishers.trusting(*revision),
+            changed,
+        }),
+        PluginUpload::Older(newer) => Err(version_refused(
+            publisher,
+            SignatureFault::OlderVersion,
+            |version| {
+                format!(
+                    "Version {version} is older than {newer}, which was uploaded before. To run an earlier revision, bind that one (`sigpersist hook set --revision`); to go back for good, sign its bytes under a new version."
+                )
+            },
+        )),
+        PluginUpload::Taken(sha256) => Err(version_refused(
+            publisher,
+            SignatureFault::VersionTaken,
+            |version| {
+                format!(
+                    "Version {version} is another revision already: {sha256}. Sign the changed plugin under a new version."
+                )
+            },
+        )),
+    }
+}
+
+/// An origin, which must be a reference with a digest.
+fn pinned(origin: &str) -> Result<String> {
+    let reference: Reference = origin
+        .parse()
+        .map_err(|error| Error::invalid("origin", format!("`origin` can't be used: {error}.")))?;
+    if reference.digest.is_none() {
+        return Err(Error::invalid(
+            "origin",
+            "`origin` must have the digest of its manifest: add `@sha256:DIGEST`.",
+        ));
+    }
+    Ok(reference.to_string())
+}
+
+fn version_refused(
+    publisher: Option<Publisher>,
+    fault: SignatureFault,
+    sentence: impl FnOnce(&Version) -> String,
+) -> Error {
+    match publisher {
+        Some(publisher) => Error::PluginSignatureRefused(Box::new(SignatureRefusal {
+            fault,
+            sentence: sentence(&publisher.version),
+            key_id: Some(publisher.key_id),
+        })),
+        None => Error::internal("a version was refused that nobody signed"),
+    }
 }
 
 /// An owner's plugins. A tenant's list includes the platform's, which it may bind. Blocks.
@@ -65,7 +156,11 @@ pub fn upload(
 ///
 /// Errors of the store.
 pub fn plugins(app: &App, owner: Option<TenantId>) -> Result<Vec<Plugin>> {
-    app.store.plugin_list(owner)
+    let mut plugins = app.store.plugin_list(owner)?;
+    for plugin in &mut plugins {
+        app.publishers.trust(&mut plugin.newest);
+    }
+    Ok(plugins)
 }
 
 /// The plugin with this name. The owner's own plugin takes precedence over the platform's. Blocks.
@@ -75,8 +170,7 @@ pub fn plugins(app: &App, owner: Option<TenantId>) -> Result<Vec<Plugin>> {
 /// [`Error::NotFound`] if there is no such plugin.
 pub fn plugin(app: &App, owner: Option<TenantId>, name: &str) -> Result<Plugin> {
     let id = find(app, owner, name)?;
-    let plugins = app.store.plugin_list(owner)?;
-    plugins
+    plugins(app, owner)?
         .into_iter()
         .find(|plugin| plugin.id == id)
         .ok_or(Error::NotFound(Noun::Plugin))
@@ -88,7 +182,11 @@ pub fn plugin(app: &App, owner: Option<TenantId>, name: &str) -> Result<Plugin> 
 ///
 /// [`Error::NotFound`] if there is no such plugin.
 pub fn revisions(app: &App, owner: Option<TenantId>, name: &str) -> Result<Vec<Revision>> {
-    app.store.plugin_revisions(owner, find(app, owner, name)?)
+    let revisions = app.store.plugin_revisions(owner, find(app, owner, name)?)?;
+    let revisions = revisions.into_iter();
+    Ok(revisions
+        .map(|revision| app.publishers.trusting(revision))
+        .collect())
 }
 
 /// One revision of a plugin. Blocks.
@@ -104,6 +202,7 @@ pub fn revision(
 ) -> Result<Revision> {
     app.store
         .plugin_revision(owner, find(app, owner, name)?, Some(sha256))?
+        .map(|revision| app.publishers.trusting(revision))
         .ok_or(Error::NotFound(Noun::Revision))
 }
 

@@ -13,7 +13,7 @@ use sigpersist_model::plugin::{Digest, Mode};
 use sigpersist_model::transfer::{Hook, HookBinding, Revision};
 
 use crate::app::App;
-use crate::plugins;
+use crate::plugins::{self, Upload};
 
 /// Stands for the number of a plugin that does not exist here: bindings to it can be shown, but not run.
 const NO_PLUGIN: i32 = 0;
@@ -61,7 +61,13 @@ pub(super) fn take_revision(
         return Ok(Taken::Same);
     }
     let name = &revision.plugin;
-    match plugins::upload(app, Some(tenant), actor.clone(), name, &component, &cases) {
+    let upload = Upload {
+        component: &component,
+        cases: &cases,
+        signature: revision.signature.as_deref(),
+        origin: revision.origin.as_deref(),
+    };
+    match plugins::upload(app, Some(tenant), actor.clone(), name, &upload) {
         Ok(_) => Ok(Taken::New),
         Err(error) => left_out(error),
     }

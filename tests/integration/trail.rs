@@ -627,7 +627,7 @@ fn files_of_version_2_have_no_trail_and_are_read() {
     let (here, there) = (TestApp::start(), TestApp::start());
     acme(&here);
     let mut old = without_trail(lines(&export(&here, "acme")));
-    old[0] = old[0].replace("\"format_version\":5", "\"format_version\":2");
+    old[0] = old[0].replace("\"format_version\":6", "\"format_version\":2");
     for place in [0, old.len() - 1] {
         let counts = [
             ",\"audit_chains\":0",

@@ -296,8 +296,8 @@ fn a_file_that_is_not_whole_is_told_by_its_line_and_writes_nothing() {
             "Line 9 of the file: it is not valid",
         ),
         (
-            line(1, "\"format_version\":5", "\"format_version\":6"),
-            "of the format `sigpersist tenant`, version 6; this program reads `sigpersist tenant`, versions 1 to 5",
+            line(1, "\"format_version\":6", "\"format_version\":7"),
+            "of the format `sigpersist tenant`, version 7; this program reads `sigpersist tenant`, versions 1 to 6",
         ),
         (
             all.clone() + "\n",

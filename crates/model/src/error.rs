@@ -13,6 +13,7 @@ use sigpersist_verify::pki::{Indication, SubIndication};
 use utoipa::ToSchema;
 
 use crate::policy::Accept;
+use crate::publisher::SignatureRefusal;
 use crate::quotas::Quota;
 
 /// An error of a use-case.
@@ -164,6 +165,9 @@ pub enum Error {
     /// Test cases uploaded with a component do not pass.
     #[error("{} of the test cases sent with the component failed; the component was not stored.", .0.len())]
     CasesFailed(Vec<CaseFailure>),
+    /// The signature of a plugin's publisher is missing, or not one that the server trusts.
+    #[error("{}", .0.sentence)]
+    PluginSignatureRefused(Box<SignatureRefusal>),
     /// The input of a decision is no longer stored, or never was.
     #[error("The input of this decision can't be replayed: {0}.")]
     InputGone(&'static str),
@@ -474,6 +478,7 @@ impl Error {
             Self::PluginBound { .. } => "plugin_bound",
             Self::SettingsRefused(_) => "settings_refused",
             Self::CasesFailed(_) => "cases_failed",
+            Self::PluginSignatureRefused(_) => "plugin_signature_refused",
             Self::InputGone(_) => "input_gone",
             Self::TenantSuspended => "tenant_suspended",
             Self::TenantExists { .. } => "tenant_exists",

@@ -9,6 +9,7 @@
 //! - [`term`] has what threads are found by besides their tags.
 //! - [`tenant`], [`quotas`], [`key`], [`plugin`], [`policy`] and [`audit`] are what administrators and operators handle;
 //!   [`transfer`] is the file that takes a tenant elsewhere.
+//! - [`publisher`] is who signed a plugin, [`reference`](mod@reference) where a registry has it.
 //! - [`view`] shows them: in answers, in tables and as JSON.
 //! - [`digest`], [`json_object`], [`number`], [`size`], [`time`] are how values are read and written.
 
@@ -26,7 +27,9 @@ pub mod origin;
 pub mod page;
 pub mod plugin;
 pub mod policy;
+pub mod publisher;
 pub mod quotas;
+pub mod reference;
 pub mod signature;
 pub mod size;
 pub mod tenant;

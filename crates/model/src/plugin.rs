@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::context::TenantId;
 use crate::digest::{from_hex, to_hex};
+use crate::publisher::Publisher;
 
 /// The media type of a component (registered with IANA).
 pub const MEDIA_TYPE: &str = "application/wasm";
@@ -90,6 +91,10 @@ pub struct Revision {
     pub uploaded_by: Option<String>,
     /// Time of the last upload of these bytes.
     pub uploaded_at: DateTime<Utc>,
+    /// Reference and digest of the artefact that it came from, as its uploader stated them; none if it came from a file.
+    pub origin: Option<String>,
+    /// Its publisher's signature, if it came with one.
+    pub publisher: Option<Publisher>,
 }
 
 /// Operation that hooks judge.

@@ -4,22 +4,23 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Timestamptz};
+use diesel::sql_types::BigInt;
 use serde_json::{Value, json};
 use sigpersist_model::audit::Event;
 use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::{Digest, Plugin, Revision};
+use sigpersist_model::publisher::{Publisher, key_id};
 
 use super::pool::Store;
 use super::schema::{hooks, plugin_revisions, plugins, tenants};
 use super::signatures::sha256_from_column;
 
 #[derive(Queryable)]
-struct RevisionRow {
+pub(super) struct RevisionRow {
     plugin_id: i32,
-    sha256: Vec<u8>,
+    pub(super) sha256: Vec<u8>,
     size: i64,
     exports: Vec<String>,
     imports: Vec<String>,
@@ -27,6 +28,10 @@ struct RevisionRow {
     cases: i64,
     uploaded_by: Option<String>,
     uploaded_at: DateTime<Utc>,
+    origin: Option<String>,
+    signature: Option<String>,
+    signed_version: Option<String>,
+    publisher_key: Option<String>,
 }
 
 /// The columns of a [`RevisionRow`]. The component itself is not read.
@@ -42,9 +47,14 @@ macro_rules! revision_columns {
             sql::<BigInt>("jsonb_array_length(plugin_revisions.cases)::bigint"),
             plugin_revisions::uploaded_by,
             plugin_revisions::uploaded_at,
+            plugin_revisions::origin,
+            plugin_revisions::signature,
+            plugin_revisions::signed_version,
+            plugin_revisions::publisher_key,
         )
     };
 }
+pub(super) use revision_columns;
 
 pub(super) fn digest_from_column(bytes: Vec<u8>) -> Result<Digest> {
     sha256_from_column(bytes).map(Digest)
@@ -52,11 +62,36 @@ pub(super) fn digest_from_column(bytes: Vec<u8>) -> Result<Digest> {
 
 impl RevisionRow {
     /// The revision as the audit trail records it.
-    fn audited(&self) -> Value {
-        json!({ "sha256": to_hex(&self.sha256), "size": self.size, "cases": self.cases })
+    pub(super) fn audited(&self) -> Value {
+        let mut facts =
+            json!({ "sha256": to_hex(&self.sha256), "size": self.size, "cases": self.cases });
+        if let Some(origin) = &self.origin {
+            facts["origin"] = json!(origin);
+        }
+        if let Some(signature) = &self.signature {
+            facts["publisher"] = json!({
+                "key_id": key_id(signature),
+                "version": self.signed_version,
+                "verified": self.publisher_key.is_some(),
+            });
+        }
+        facts
     }
 
-    fn into_revision(self) -> Result<Revision> {
+    /// The publisher's signature, if there is one.
+    fn publisher(&self) -> Option<Publisher> {
+        let signature = self.signature.clone()?;
+        Some(Publisher {
+            key_id: key_id(&signature)?,
+            version: self.signed_version.as_ref()?.parse().ok()?,
+            key: self.publisher_key.clone(),
+            is_trusted: false,
+            signature,
+        })
+    }
+
+    pub(super) fn into_revision(self) -> Result<Revision> {
+        let publisher = self.publisher();
         Ok(Revision {
             plugin_id: self.plugin_id,
             sha256: digest_from_column(self.sha256)?,
@@ -67,25 +102,10 @@ impl RevisionRow {
             cases: self.cases,
             uploaded_by: self.uploaded_by,
             uploaded_at: self.uploaded_at,
+            origin: self.origin,
+            publisher,
         })
     }
-}
-
-/// A component that is to be stored.
-#[derive(Debug)]
-pub struct NewRevision<'a> {
-    /// Its digest.
-    pub sha256: Digest,
-    /// Its bytes.
-    pub component: &'a [u8],
-    /// Interfaces of the contract that it exports.
-    pub exports: &'a [String],
-    /// Interfaces of the contract that it imports.
-    pub imports: &'a [String],
-    /// Its own description.
-    pub description: &'a str,
-    /// Test cases that it passed.
-    pub cases: Value,
 }
 
 /// The result of deleting a plugin.
@@ -109,86 +129,11 @@ pub struct BoundBy {
 }
 
 /// The tenant for which an owner's plugins are read and written.
-fn acting(owner: Option<TenantId>) -> TenantId {
+pub(super) fn acting(owner: Option<TenantId>) -> TenantId {
     owner.unwrap_or(PLATFORM)
 }
 
 impl Store {
-    /// Stores a component as the newest revision of a plugin, and returns whether anything changed.
-    ///
-    /// The plugin is made if it does not exist. Bytes that are stored already become the newest revision again. The
-    /// event gets the newest revisions before and after the upload.
-    pub fn plugin_upload(
-        &self,
-        owner: Option<TenantId>,
-        name: &str,
-        revision: &NewRevision<'_>,
-        event: &Event,
-    ) -> Result<(Revision, bool)> {
-        let (row, changed) = self.transaction(acting(owner), |connection| {
-            // The index is on an expression, which Diesel can't name as a conflict target.
-            diesel::insert_into(plugins::table)
-                .values((
-                    plugins::tenant_id.eq(owner.map(|owner| owner.0)),
-                    plugins::name.eq(name),
-                ))
-                .on_conflict_do_nothing()
-                .execute(connection)?;
-            let plugin_id = plugins::table
-                .filter(plugins::tenant_id.is_not_distinct_from(owner.map(|owner| owner.0)))
-                .filter(plugins::name.eq(name))
-                .select(plugins::id)
-                .for_no_key_update()
-                .first::<i32>(connection)?;
-            let newest = newest(connection, plugin_id)?;
-            let before = newest.as_ref().map_or(Value::Null, RevisionRow::audited);
-            let has_cases = revision
-                .cases
-                .as_array()
-                .is_some_and(|cases| !cases.is_empty());
-            let stored = plugin_revisions::table
-                .filter(plugin_revisions::plugin_id.eq(plugin_id))
-                .filter(plugin_revisions::sha256.eq(&revision.sha256.0[..]))
-                .select(plugin_revisions::cases)
-                .first::<Value>(connection)
-                .optional()?;
-            // An upload without cases keeps the stored ones.
-            let cases = stored
-                .clone()
-                .filter(|_| !has_cases)
-                .unwrap_or_else(|| revision.cases.clone());
-            if let Some(newest) = newest.filter(|row| row.sha256 == revision.sha256.0)
-                && stored.as_ref() == Some(&cases)
-            {
-                return Ok((newest, false));
-            }
-            let row: RevisionRow = diesel::insert_into(plugin_revisions::table)
-                .values((
-                    plugin_revisions::plugin_id.eq(plugin_id),
-                    plugin_revisions::sha256.eq(&revision.sha256.0[..]),
-                    plugin_revisions::component.eq(revision.component),
-                    plugin_revisions::exports.eq(revision.exports),
-                    plugin_revisions::imports.eq(revision.imports),
-                    plugin_revisions::description.eq(revision.description),
-                    plugin_revisions::cases.eq(&cases),
-                    plugin_revisions::uploaded_by.eq(&event.actor.subject),
-                ))
-                .on_conflict((plugin_revisions::plugin_id, plugin_revisions::sha256))
-                .do_update()
-                .set((
-                    plugin_revisions::cases.eq(&cases),
-                    plugin_revisions::uploaded_by.eq(&event.actor.subject),
-                    plugin_revisions::uploaded_at.eq(sql::<Timestamptz>("clock_timestamp()")),
-                ))
-                .returning(revision_columns!())
-                .get_result(connection)?;
-            let event = event.clone().before(before).after(row.audited());
-            self.audit(connection, &event)?;
-            Ok((row, true))
-        })?;
-        Ok((row.into_revision()?, changed))
-    }
-
     /// An owner's plugins by name; for a tenant also the platform's plugins, which it may bind.
     pub fn plugin_list(&self, owner: Option<TenantId>) -> Result<Vec<Plugin>> {
         let rows = self.run(acting(owner), |connection| {
@@ -349,7 +294,10 @@ impl Store {
     }
 }
 
-fn newest(connection: &mut PgConnection, plugin_id: i32) -> QueryResult<Option<RevisionRow>> {
+pub(super) fn newest(
+    connection: &mut PgConnection,
+    plugin_id: i32,
+) -> QueryResult<Option<RevisionRow>> {
     plugin_revisions::table
         .filter(plugin_revisions::plugin_id.eq(plugin_id))
         .order((

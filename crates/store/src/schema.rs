@@ -533,6 +533,14 @@ diesel::table! {
         uploaded_by -> Nullable<Text>,
         /// Test cases that came with the revision, and that it passed
         cases -> Jsonb,
+        /// The artefact in a registry that it came from, with its digest, as the uploader stated it; null for a file
+        origin -> Nullable<Text>,
+        /// The publisher's signature, as a .minisig file; null if it came without one
+        signature -> Nullable<Text>,
+        /// The version that the signature states; null without one
+        signed_version -> Nullable<Text>,
+        /// The public key with which the signature was verified at the upload; null if the server trusted no keys then
+        publisher_key -> Nullable<Text>,
     }
 }
 

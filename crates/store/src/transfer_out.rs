@@ -315,12 +315,21 @@ impl Snapshot<'_> {
             .collect()
     }
 
-    /// A revision's component, and its test cases.
-    pub fn export_component(&mut self, plugin_id: i32, sha256: Digest) -> Result<(Vec<u8>, Value)> {
+    /// A revision's component, test cases, origin and publisher's signature.
+    pub fn export_component(
+        &mut self,
+        plugin_id: i32,
+        sha256: Digest,
+    ) -> Result<(Vec<u8>, Value, Option<String>, Option<String>)> {
         self.run(|connection| {
             plugin_revisions::table
                 .find((plugin_id, &sha256.0[..]))
-                .select((plugin_revisions::component, plugin_revisions::cases))
+                .select((
+                    plugin_revisions::component,
+                    plugin_revisions::cases,
+                    plugin_revisions::origin,
+                    plugin_revisions::signature,
+                ))
                 .first(connection)
         })
     }

@@ -33,7 +33,7 @@ use crate::config::Config;
 use crate::http;
 use crate::log;
 use crate::log::offline::{GivenKey, Quorum};
-use crate::plugins::{self, HookRequest};
+use crate::plugins::{self, HookRequest, Upload};
 use crate::telemetry;
 use crate::tenants;
 use crate::tenants::{NewKey, NewTenant, NewToken};
@@ -227,7 +227,8 @@ impl<'a> Tour<'a> {
 
         self.title("Two WebAssembly plugins, bound to the tenant's saves")?;
         for (order, (name, component)) in (1..).zip(PLUGINS) {
-            plugins::upload(self.app, None, actor.clone(), name, component, &[])?;
+            let upload = Upload::of(component);
+            plugins::upload(self.app, None, actor.clone(), name, &upload)?;
             let request = HookRequest {
                 order,
                 ..HookRequest::new(name)

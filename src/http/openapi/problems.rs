@@ -10,6 +10,7 @@ use sigpersist_model::error::{
     UnreadyReason,
 };
 use sigpersist_model::policy::Accept;
+use sigpersist_model::publisher::{SignatureFault, SignatureRefusal};
 use sigpersist_model::quotas::Quota;
 use sigpersist_verify::Format;
 use sigpersist_verify::pki::{Indication, SubIndication};
@@ -214,6 +215,12 @@ fn samples(config: &Config) -> Vec<Error> {
             case: "two signers".to_owned(),
             differences: vec!["tags: expected [\"iin:1\"], got []".to_owned()],
         }]),
+        Error::PluginSignatureRefused(Box::new(SignatureRefusal {
+            fault: SignatureFault::KeyNotTrusted,
+            sentence: "The key E7620F1842B4E81F signed it, which this server does not trust."
+                .to_owned(),
+            key_id: Some("E7620F1842B4E81F".to_owned()),
+        })),
         Error::InputGone("the version was deleted"),
         Error::SignatureNotFound,
         Error::VersionConflict { current_version: 3 },

@@ -214,8 +214,8 @@ impl TestApp {
     /// Uploads a plugin of the platform.
     pub(crate) fn upload(&self, name: &str, component: &[u8]) -> Result<Revision> {
         let actor = Actor::command_line();
-        plugins::upload(&self.app, None, actor, name, component, &[])
-            .map(|uploaded| uploaded.revision)
+        let upload = plugins::Upload::of(component);
+        plugins::upload(&self.app, None, actor, name, &upload).map(|uploaded| uploaded.revision)
     }
 
     /// Uploads a plugin and binds it as a hook of the same name. The closure may change the hook's defaults.

@@ -24,7 +24,7 @@ pub const MEDIA_TYPE: &str = "application/x-ndjson";
 /// The name of the format in the header.
 pub const FORMAT: &str = "sigpersist tenant";
 /// The version of the format that is written. Earlier versions can be read.
-pub const FORMAT_VERSION: u32 = 5;
+pub const FORMAT_VERSION: u32 = 6;
 
 /// A line of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -398,6 +398,12 @@ pub struct Revision {
     pub plugin: String,
     /// The test cases that came with it.
     pub cases: Value,
+    /// Artefact that it came from. Since version 6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// The publisher's signature, as a `.minisig` file. Since version 6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
     /// The component, in base64.
     pub component: String,
 }

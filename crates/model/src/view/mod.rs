@@ -24,7 +24,7 @@ pub use log::{
     EpochView, HappeningActor, HappeningView, LogCheckView, LogHead, LogKeyView, LogView,
     ProofState, ProofView,
 };
-pub use plugin::{HookView, PluginView, QuarantineView, RevisionView, ShadowView};
+pub use plugin::{HookView, PluginView, PublisherView, QuarantineView, RevisionView, ShadowView};
 pub use policy::{AnchorView, PolicyView};
 pub use refusal::{RefusalReason, RefusalView, RefusedBy};
 pub use tenant::{TenantView, UsageView};

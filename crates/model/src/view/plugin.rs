@@ -9,6 +9,7 @@ use sigpersist_verify::digest::Sha256;
 use utoipa::ToSchema;
 
 use crate::plugin::{Digest, Hook, Mode, OnFailure, Operation, Plugin, Revision};
+use crate::publisher::Publisher;
 
 /// A plugin, with its newest revision.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -69,6 +70,41 @@ pub struct RevisionView {
     pub uploaded_by: Option<String>,
     /// Time of the upload.
     pub uploaded_at: Time,
+    /// The artefact in a registry that it came from, with its tag and digest, as the uploader stated them.
+    #[schema(example = json!(null))]
+    pub origin: Option<String>,
+    /// The publisher's signature, if it came with one.
+    #[schema(example = json!(null))]
+    pub publisher: Option<PublisherView>,
+}
+
+/// The signature of a plugin's publisher.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = PublisherContent)]
+pub struct PublisherView {
+    /// The id of the key that signed it, as minisign shows it.
+    #[schema(example = "E7620F1842B4E81F")]
+    pub key_id: String,
+    /// The version that the signature states.
+    #[schema(example = "1.2.0")]
+    pub version: String,
+    /// Whether the signature was verified at the upload, with a key that the server trusts now (`plugins.require_signature`).
+    #[schema(example = true)]
+    pub trusted: bool,
+    /// The signature, as a `.minisig` file.
+    #[schema(example = "untrusted comment: …")]
+    pub signature: String,
+}
+
+impl From<Publisher> for PublisherView {
+    fn from(publisher: Publisher) -> Self {
+        Self {
+            key_id: publisher.key_id,
+            version: publisher.version.to_string(),
+            trusted: publisher.is_trusted,
+            signature: publisher.signature,
+        }
+    }
 }
 
 impl From<Revision> for RevisionView {
@@ -82,6 +118,8 @@ impl From<Revision> for RevisionView {
             cases: revision.cases,
             uploaded_by: revision.uploaded_by,
             uploaded_at: revision.uploaded_at.into(),
+            origin: revision.origin,
+            publisher: revision.publisher.map(Into::into),
         }
     }
 }
