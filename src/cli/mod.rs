@@ -27,6 +27,7 @@ mod plugin;
 mod policy;
 mod progress;
 mod proof;
+mod registry;
 mod rules;
 mod serve;
 mod signature;

@@ -120,6 +120,8 @@ fn each_technology_has_one_home() {
         ("utoipa_swagger_ui", "http/"),
         ("pulldown_cmark", "book/"),
         ("indicatif", "cli/"),
+        ("docker_credential", "cli/"),
+        ("minisign_verify", "publishers"),
     ] {
         let used = |code: &str| {
             code.contains(&format!("{technology}::"))

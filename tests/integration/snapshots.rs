@@ -13,6 +13,7 @@ use sigpersist_model::context::Scope;
 use sigpersist_tlog::VerifierKey;
 
 use crate::support::guest::Guest;
+use crate::support::registry::{Login, Registry};
 use crate::support::{
     COUNTERSIGNED, FIRST, Program, TestApp, certificate_pem, elsewhere, run, sigpersist, succeeds,
     temp_dir,
@@ -34,7 +35,7 @@ const SILENT: [&str; 6] = [
 ];
 
 /// Commands that work on the machine of the server only.
-const OF_MACHINE: [&str; 12] = [
+const OF_MACHINE: [&str; 16] = [
     "audit seal",
     "inspect",
     "master-key rotate",
@@ -42,8 +43,12 @@ const OF_MACHINE: [&str; 12] = [
     "migrate",
     "plugin bench",
     "plugin inspect",
+    "plugin keygen",
     "plugin new",
     "plugin pack",
+    "plugin pull",
+    "plugin push",
+    "plugin sign",
     "plugin test",
     "proof verify",
     "verify",
@@ -59,16 +64,18 @@ fn snapshot(name: &str, value: &Value) {
 }
 
 /// Members whose values differ in each run.
-const PASSING: [&str; 27] = [
+const PASSING: [&str; 30] = [
     "behind",
     "checkpoint",
     "compile_ms",
     "current",
     "cursor",
+    "digest",
     "entries",
     "fuel",
     "head",
     "id",
+    "key_id",
     "log_entries",
     "log_queued",
     "max",
@@ -80,6 +87,7 @@ const PASSING: [&str; 27] = [
     "p99",
     "public_key",
     "public_path",
+    "reference",
     "request_id",
     "runs",
     "runs_per_second",
@@ -295,6 +303,26 @@ fn every_command_is_told(by_server: bool) {
     let core = path("core.wasm");
     std::fs::write(&core, Guest::default().core_module()).unwrap();
     told.by("plugin pack", &[&core]);
+    let (keys, pulled) = (path("publisher"), path("pulled.wasm"));
+    let key = path("publisher.key");
+    let registry = Registry::start(Login::None);
+    let artefact = registry.reference("signer-tags:1.2.0");
+    told.by("plugin keygen", &[&keys, "--no-password"]);
+    let signature = path("signer-tags.minisig");
+    let sign = [
+        signer_tags.as_str(),
+        "--key",
+        &key,
+        "--name",
+        "signer-tags",
+        "--plugin-version",
+        "1.2.0",
+        "--output",
+        &signature,
+    ];
+    told.by("plugin sign", &sign);
+    told.by("plugin push", &[&signer_tags, &artefact, "--key", &key]);
+    told.by("plugin pull", &[&artefact, "--output", &pulled]);
 
     let bind = ["acme", "tags", "--plugin", "signer-tags"];
     told.by("hook set", &bind);

@@ -23,6 +23,7 @@ use local::Local;
 use remote::Remote;
 
 pub(super) use refusal::{Refusal, Unreachable};
+pub(super) use remote::tls;
 pub(super) use request::Request;
 pub(super) use server::{Address, ServerOptions};
 pub(super) use tokens::Tokens;

@@ -30,6 +30,16 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// Shorter bodies are sent too soon to show their progress.
 const LONG_BODY: usize = 1024 * 1024;
 
+/// TLS as all requests of commands use it, with these certificate authorities.
+pub(in crate::cli) fn tls(roots: RootCerts) -> TlsConfig {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(provider))
+        .root_certs(roots)
+        .build()
+}
+
 /// A server elsewhere, and the token for it.
 pub(super) struct Remote {
     address: Address,
@@ -69,12 +79,7 @@ impl Remote {
             }
             None => RootCerts::PlatformVerifier,
         };
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(provider))
-            .root_certs(roots)
-            .build();
+        let tls = tls(roots);
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)

@@ -9,8 +9,9 @@ use http::header::ACCEPT;
 use serde_json::json;
 use sigpersist_model::digest;
 use sigpersist_model::plugin::{Digest, MEDIA_TYPE};
-use sigpersist_model::view::PluginView;
+use sigpersist_model::view::{PluginView, RevisionView};
 
+use super::signing::{beside, write};
 use crate::cli::door::Door;
 use crate::cli::holder::of_owner;
 use crate::cli::output::Output;
@@ -39,13 +40,18 @@ impl Download {
             tenant,
         } = self;
         let plugin = of_owner(tenant.as_deref(), &["plugins", &name]);
-        let sha256 = match revision {
-            Some(sha256) => sha256,
+        let facts: RevisionView = match revision {
+            Some(sha256) => {
+                let digest = sha256.to_string();
+                let revision = [&plugin[..], &["revisions", &digest]].concat();
+                door.get(&revision).member("revision")?
+            }
             None => {
                 let plugin: PluginView = door.get(&plugin).member("plugin")?;
-                plugin.newest.sha256
+                plugin.newest
             }
         };
+        let sha256 = facts.sha256;
         let digest = sha256.to_string();
         let revision = [&plugin[..], &["revisions", &digest]].concat();
         let request = door.get(&revision).with_header(ACCEPT, MEDIA_TYPE);
@@ -61,13 +67,21 @@ impl Download {
         let file = file.unwrap_or_else(|| format!("{name}.wasm").into());
         std::fs::write(&file, &component)
             .with_context(|| format!("{} can't be written", file.display()))?;
+        let signature_file = match &facts.publisher {
+            Some(publisher) => {
+                let beside = beside(&file);
+                write(&beside, &publisher.signature)?;
+                Some(beside)
+            }
+            None => None,
+        };
         output.result(
             &format!(
                 "Wrote the revision {sha256} of `{name}` to {}, {} bytes.",
                 file.display(),
                 component.len()
             ),
-            &json!({ "name": name, "sha256": sha256, "file": file, "size": component.len() }),
+            &json!({ "name": name, "sha256": sha256, "file": file, "size": component.len(), "signature_file": signature_file }),
         )
     }
 }

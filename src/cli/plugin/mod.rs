@@ -7,7 +7,10 @@ mod download;
 mod inspect;
 mod new;
 mod pack;
+mod pull;
+mod push;
 mod show;
+mod signing;
 mod test;
 mod upload;
 
@@ -41,7 +44,7 @@ pub(super) enum Plugin {
 /// Subcommands that need a server or the database.
 #[derive(Debug, Subcommand)]
 pub(super) enum Stored {
-    /// Upload a WebAssembly component as the newest revision of a plugin.
+    /// Upload a WebAssembly component, from a file or a registry, as the newest revision of a plugin.
     Upload(upload::Upload),
     /// List plugins.
     List(show::List),
@@ -78,13 +81,25 @@ pub(super) enum Offline {
     Bench(bench::Bench),
     /// Make a component from a core WebAssembly module that was built for the contract.
     Pack(pack::Pack),
+    /// Make a key with which a publisher signs plugins, in the files of minisign.
+    Keygen(signing::Keygen),
+    /// Sign a component as a version of a plugin.
+    Sign(signing::Sign),
+    /// Push a component to a registry of containers, as an artefact that `wkg` and others can pull.
+    Push(push::Push),
+    /// Pull a component from a registry of containers to a file.
+    Pull(pull::Pull),
 }
 
 impl Offline {
     pub(super) fn run(self, config: &Config, output: &Output) -> anyhow::Result<()> {
-        // It needs no engine.
-        if let Self::New(command) = self {
-            return command.run(output);
+        // These need no engine.
+        match self {
+            Self::New(command) => return command.run(output),
+            Self::Keygen(command) => return command.run(output),
+            Self::Sign(command) => return command.run(output),
+            Self::Pull(command) => return command.run(&config.hooks, output),
+            _ => {}
         }
         let log = AuthorLog::new();
         let hooks = HooksConfig {
@@ -97,7 +112,8 @@ impl Offline {
         };
         let engine = Arc::new(Engine::new(&hooks)?.telling(log.listener()));
         match self {
-            Self::New(command) => command.run(output),
+            Self::New(_) | Self::Keygen(_) | Self::Sign(_) | Self::Pull(_) => Ok(()),
+            Self::Push(command) => command.run(&engine, output),
             Self::Inspect(command) => command.run(&config.hooks, &engine, output),
             Self::Test(command) => command.run(&engine, &log, output),
             Self::Bench(command) => command.run(&engine, &log, output),

@@ -31,6 +31,7 @@ impl List {
             "newest",
             "uploaded",
             "bytes",
+            "signed by",
             "summary",
         ]);
         for plugin in &plugins {
@@ -41,6 +42,7 @@ impl List {
                 short(plugin.newest.sha256),
                 plugin.newest.uploaded_at.to_string(),
                 plugin.newest.size.to_string(),
+                signer(&plugin.newest),
                 plugin.newest.description.clone(),
             ]);
         }
@@ -70,7 +72,16 @@ impl Show {
         let plugin: PluginView = door.get(&path).member("plugin")?;
         let revisions = [&path[..], &["revisions"]].concat();
         let revisions: Vec<RevisionView> = door.get(&revisions).member("revisions")?;
-        let mut table = Table::new(&["revision", "uploaded", "by", "bytes", "cases"]);
+        let mut table = Table::new(&[
+            "revision",
+            "uploaded",
+            "by",
+            "bytes",
+            "cases",
+            "version",
+            "signed by",
+            "origin",
+        ]);
         for revision in &revisions {
             table.row([
                 revision.sha256.to_string(),
@@ -78,6 +89,12 @@ impl Show {
                 revision.uploaded_by.clone().unwrap_or_default(),
                 revision.size.to_string(),
                 revision.cases.to_string(),
+                revision
+                    .publisher
+                    .as_ref()
+                    .map_or_else(|| "-".to_owned(), |publisher| publisher.version.clone()),
+                signer(revision),
+                revision.origin.clone().unwrap_or_else(|| "-".to_owned()),
             ]);
         }
         let newest = &plugin.newest;
@@ -98,4 +115,29 @@ impl Show {
 /// The beginning of a digest: enough to tell revisions apart.
 pub(in crate::cli) fn short(digest: Digest) -> String {
     digest.to_string().chars().take(SHORT_DIGEST).collect()
+}
+
+/// The key that signed a revision, and whether the server trusts it.
+fn signer(revision: &RevisionView) -> String {
+    match &revision.publisher {
+        Some(publisher) if publisher.trusted => publisher.key_id.clone(),
+        Some(publisher) => format!("{} (not trusted)", publisher.key_id),
+        None => "-".to_owned(),
+    }
+}
+
+/// Lines that say where a revision comes from and who signed it, each after a line break.
+pub(super) fn provenance(revision: &RevisionView) -> String {
+    let mut text = String::new();
+    if let Some(origin) = &revision.origin {
+        text.push_str(&format!("\norigin: {origin}"));
+    }
+    if let Some(publisher) = &revision.publisher {
+        let version = &publisher.version;
+        text.push_str(&format!(
+            "\nsigned by: {}, as version {version}",
+            signer(revision)
+        ));
+    }
+    text
 }

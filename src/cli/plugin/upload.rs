@@ -6,22 +6,27 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use serde_json::json;
+use sigpersist_hooks::HooksConfig;
 use sigpersist_hooks::cases::{Case, read_cases};
 use sigpersist_model::error::CaseFailure;
 use sigpersist_model::plugin::MEDIA_TYPE;
 use sigpersist_model::view::RevisionView;
 
+use super::pull::Trust;
 use super::read;
+use super::show::provenance;
+use super::signing::signature_in;
 use crate::cli::door::{Door, Refusal};
 use crate::cli::holder::of_owner;
 use crate::cli::output::Output;
+use crate::cli::registry::{RegistryOptions, pull, reference_of};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Upload {
     /// The plugin's name: lower-case letters, digits and hyphens.
     name: String,
-    /// The component.
-    file: PathBuf,
+    /// The component: a file, or oci://REFERENCE for an artefact in a registry, which this machine pulls.
+    file: String,
     /// The tenant that owns the plugin, and alone may bind it [default: the platform, whose plugins any tenant may
     /// bind].
     #[arg(long)]
@@ -29,6 +34,13 @@ pub(in crate::cli) struct Upload {
     /// Test cases that must pass, and are kept with the revision.
     #[arg(long, value_name = "DIR")]
     cases: Option<PathBuf>,
+    /// The publisher's signature: a `.minisig` file [default: none for a file, and that of the artefact in a registry].
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
+    #[command(flatten)]
+    trust: Trust,
+    #[command(flatten)]
+    registry: RegistryOptions,
 }
 
 impl Upload {
@@ -38,25 +50,51 @@ impl Upload {
             file,
             tenant,
             cases,
+            signature,
+            trust,
+            registry,
         } = self;
-        let component = read(&file)?;
+        let (component, pulled, origin) = match reference_of(&file) {
+            Some(reference) => {
+                // A server may take more: then pull to a file first.
+                let most = HooksConfig::default().max_component_bytes;
+                let pulled = pull(&registry, &reference?, most)?;
+                let origin = pulled.reference.to_string();
+                (pulled.component, pulled.signature, Some(origin))
+            }
+            None => (read(file.as_ref())?, None, None),
+        };
+        let signature = match &signature {
+            Some(file) => Some(signature_in(file)?),
+            None => pulled,
+        };
+        trust.judge(&component, signature.as_deref())?;
         let cases = match &cases {
             Some(directory) => read_cases(directory)?,
             None => Vec::new(),
         };
         let request = door.put(&of_owner(tenant.as_deref(), &["plugins", &name]));
-        let request = if cases.is_empty() {
+        let is_alone = cases.is_empty() && signature.is_none() && origin.is_none();
+        let request = if is_alone {
             request.body(MEDIA_TYPE, component.into()).with_progress()
         } else {
-            request.json(&json!({ "component": BASE64.encode(component), "cases": cases }))
+            let mut body = json!({ "component": BASE64.encode(component), "cases": cases });
+            if let Some(signature) = signature {
+                body["signature"] = signature.into();
+            }
+            if let Some(origin) = origin {
+                body["origin"] = origin.into();
+            }
+            request.json(&body).with_progress()
         };
         let answer = request.send().map_err(|error| explained(error, &cases))?;
         let changed = answer.created();
         let revision: RevisionView = answer.member("revision")?;
         let sentence = format!(
-            "Uploaded the plugin `{name}`: {}.\nrevision: {}\nNext: sigpersist hook set TENANT {name} --plugin {name}",
+            "Uploaded the plugin `{name}`: {}.\nrevision: {}{}\nNext: sigpersist hook set TENANT {name} --plugin {name}",
             revision.description.trim_end_matches('.'),
-            revision.sha256
+            revision.sha256,
+            provenance(&revision)
         );
         output.result(
             &sentence,
@@ -68,6 +106,8 @@ impl Upload {
                 "imports": revision.imports,
                 "cases": cases.len(),
                 "changed": changed,
+                "origin": revision.origin,
+                "publisher": revision.publisher,
             }),
         )
     }

@@ -15,6 +15,7 @@ mod program;
 mod proxy;
 mod reader;
 mod receiver;
+pub(crate) mod registry;
 mod stopwatch;
 pub(crate) mod tenant_file;
 mod test_app;
