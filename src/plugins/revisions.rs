@@ -69,7 +69,7 @@ pub fn upload(
         origin,
     } = upload;
     check_slug("plugin", name)?;
-    let origin = origin.map(|origin| pinned(origin)).transpose()?;
+    let origin = origin.map(pinned).transpose()?;
     // First, since only a publisher that is trusted may have its component compiled.
     let publisher = app.publishers.judge(name, component, signature)?;
     let sha256 = Digest(sha256(component));

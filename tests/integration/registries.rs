@@ -364,18 +364,14 @@ fn a_registry_asks_for_name_and_password_and_a_token_is_for_one_repository() {
         "{scopes:?}"
     );
     // The password goes only to where tokens are made.
-    let with_password = asked.iter().filter(|asked| {
+    let mut with_password = asked.iter().filter(|asked| {
         asked
             .authorization
             .as_ref()
             .is_some_and(|it| it.starts_with("Basic "))
     });
     assert!(with_password.clone().count() > 0);
-    assert!(
-        with_password
-            .into_iter()
-            .all(|asked| asked.path == "/token")
-    );
+    assert!(with_password.all(|asked| asked.path == "/token"));
 
     let basic = Registry::start(Login::Basic);
     let reference = basic.reference("acme/signer-tags:1.2.0");

@@ -38,8 +38,8 @@ impl Reference {
 
     /// The last part of the repository.
     pub fn name(&self) -> &str {
-        let parts = self.repository.rsplit('/');
-        parts.into_iter().next().unwrap_or_default()
+        let mut parts = self.repository.rsplit('/');
+        parts.next().unwrap_or_default()
     }
 }
 
@@ -148,11 +148,11 @@ fn is_registry(registry: &str) -> bool {
 /// Whether this is a part of a repository: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*` in the specification.
 fn is_part(part: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let separators = part.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let mut separators = part.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     let bytes = part.as_bytes();
     bytes.first().copied().is_some_and(is_plain)
         && bytes.last().copied().is_some_and(is_plain)
-        && separators.into_iter().all(|separator| {
+        && separators.all(|separator| {
             matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-')
         })
 }
