@@ -39,6 +39,26 @@ def test_trace_and_request_id_are_passed_on() -> None:
     assert str(last(fake).url) == "http://fake/signature?document=doc&thread=elsewhere"
 
 
+def test_the_text_of_a_rejection_has_the_reasons_of_the_hooks() -> None:
+    fake = FakeServer()
+    rejections = [
+        {"hook": "keeps", "code": "signer-dropped", "message": "It drops a signer.", "field": "/cms"},
+        {"hook": "tags", "code": "no-tag", "message": "A tag is missing."},
+    ]
+    fake.fail_next(422, "hook_rejected", "Hooks refused this request.", details={"rejections": rejections})
+    fake.fail_next(422, "hook_rejected", "Hooks refused this request.", details={"unknown": 1})
+    with Client("http://fake", "token", transport=fake, request_id=lambda: "id") as client:
+        with pytest.raises(SigpersistError) as caught:
+            client.save("doc", "thread", "x")
+        assert str(caught.value) == (
+            "hook_rejected: Hooks refused this request. keeps: signer-dropped at /cms: It drops a signer.; "
+            "tags: no-tag: A tag is missing. (HTTP 422, request " + str(caught.value.request_id) + ")"
+        )
+        # Details of an unknown form are left out.
+        with pytest.raises(SigpersistError, match=r"refused this request\. \(HTTP 422"):
+            client.save("doc", "thread", "x")
+
+
 def test_the_server_logs_the_id_of_the_request(real: RealServer) -> None:
     with Client(real.url, real.new_key(), request_id=lambda: "my-id:1") as client:
         with pytest.raises(SigpersistError) as caught:

@@ -52,7 +52,17 @@ class SigpersistError(Exception):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.message} (HTTP {self.status}, request {self.request_id})"
+        return f"{self.code}: {self.message}{self._reasons()} (HTTP {self.status}, request {self.request_id})"
+
+    def _reasons(self) -> str:
+        """What each hook said, if hooks rejected the request."""
+        if not isinstance(self.details, models.HookRejectedDetails):
+            return ""
+        reasons = (
+            f"{one.hook}: {one.code}{f' at {one.field}' if one.field else ''}: {one.message}"
+            for one in self.details.rejections
+        )
+        return f" {'; '.join(reasons)}"
 
 
 class NoAnswerError(Exception):
