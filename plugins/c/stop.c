@@ -1,5 +1,7 @@
 #include "stop.h"
 
+#undef __builtin_trap
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

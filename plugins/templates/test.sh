@@ -44,25 +44,43 @@ make_cases() { # LANGUAGE NAME
   fi
 }
 
-# Makes the example break in a way that is usual in its language. Prints the message to look for.
-break_it() { # LANGUAGE
-  case $1 in
-    rust)
+# Makes the example break in one of the ways that are usual in its language. Prints the message to look for. Fails if there are
+# no more.
+break_it() { # LANGUAGE NUMBER
+  case $1-$2 in
+    rust-1)
       sed -i 's/^    fn validate_save.*/&\n        let none: Vec<u8> = save.draft.tags.iter().map(|_| 0).collect();\n        assert!(none[3] == 0);/' src/lib.rs
       echo 'panic at src/lib.rs:[0-9]*: index out of bounds'
       ;;
-    c)
+    c-1)
       sed -i 's/^  struct settings settings = settings_of_hook();/&\n  stop("nothing works");/' plugin.c
       echo 'stopped at plugin.c:[0-9]*: nothing works'
       ;;
-    js)
+    c-2)
+      sed -i 's/^  struct settings settings = settings_of_hook();/&\n  __builtin_trap();/' plugin.c
+      echo 'stopped at plugin.c:[0-9]*: __builtin_trap was called'
+      ;;
+    js-1)
       sed -i 's/^export function judge(settings, draft) {/&\n  draft.nothing.length;/' judge.js
       echo "uncaught TypeError: cannot read property 'length' of undefined, at judge (/judge.js:[0-9]*"
       ;;
-    python)
+    js-2)
+      sed -i 's/^export function judge(settings, draft) {/&\n  Date.now();/' judge.js
+      echo 'uncaught Error: a plugin has no clock: .*, at judge (/judge.js:[0-9]*'
+      ;;
+    js-3)
+      sed -i 's/^    return { warnings: \[\], annotations: \[\] };/    return [];/' plugin.js
+      echo 'validateSave must return { warnings: \[text\], .* }, but it returned \[\]'
+      ;;
+    js-4)
+      sed -i 's/throw rejections;/throw rejections[0];/' plugin.js
+      echo 'to reject, validateSave must throw \[{ code: text, .* }\]; uncaught: '
+      ;;
+    python-1)
       sed -i 's/^def judge(settings, draft):/&\n    draft.nothing/' judge.py
       echo "uncaught AttributeError: 'Signature' object has no attribute 'nothing', at judge (.*judge.py:[0-9]*)"
       ;;
+    *) return 1 ;;
   esac
 }
 
@@ -90,12 +108,21 @@ for language in "$@"; do
   done
   (
     cd "new-$language-validator"
-    says=$(break_it "$language")
-    if make_cases "$language" "new-$language-validator" >broken.log 2>&1; then
-      echo "The broken plugin in $language passed its cases."
-      exit 1
-    fi
-    grep -q "the plugin says: failure: .*validate-save: it said: $says" broken.log || { cat broken.log; exit 1; }
+    # The sources as they were.
+    whole=$(mktemp -d -p "$folder")
+    for source in plugin.* judge.* src; do
+      [ ! -e "$source" ] || cp -a "$source" "$whole"
+    done
+    number=1
+    while says=$(break_it "$language" "$number"); do
+      if make_cases "$language" "new-$language-validator" >broken.log 2>&1; then
+        echo "The broken plugin in $language passed its cases."
+        exit 1
+      fi
+      grep -q "the plugin says: failure: .*validate-save: it said: $says" broken.log || { cat broken.log; exit 1; }
+      cp -r "$whole"/. .
+      number=$((number + 1))
+    done
   )
   echo "$language: its author reads why it broke"
 done
