@@ -1,5 +1,6 @@
 //! Decisions of hooks, formatted for people and for programs.
 
+use sigpersist_model::plugin::Mode;
 use sigpersist_model::view::DecisionView;
 
 use super::table::Table;
@@ -50,19 +51,24 @@ pub(super) fn tag_changes(added: &[String], removed: &[String]) -> String {
     added.chain(removed).collect::<Vec<_>>().join(" ")
 }
 
-/// All that a hook said, a line for each thing.
+/// All that a hook said, a line for each thing. Its rejections and failures say whether they had no effect.
 pub(super) fn sentences(decision: &DecisionView) -> Vec<String> {
     let mut lines = Vec::new();
+    let (rejected, failed) = match (decision.shadow, decision.mode) {
+        (true, _) => ("shadow, would reject", "shadow, failed"),
+        (false, Mode::Monitor) => ("monitor mode, would reject", "monitor mode, failed"),
+        (false, Mode::Enforce) => ("rejected", "failed"),
+    };
     for rejection in &decision.rejections {
         let field = rejection.field.as_ref();
         let field = field.map(|field| format!(" ({field})")).unwrap_or_default();
         lines.push(format!(
-            "rejected: {}{field}: {}",
+            "{rejected}: {}{field}: {}",
             rejection.code, rejection.message
         ));
     }
     if let Some(failure) = &decision.failure {
-        lines.push(format!("failed: {failure}"));
+        lines.push(format!("{failed}: {failure}"));
     }
     if !decision.backtrace.is_empty() {
         lines.push(format!("in: {}", decision.backtrace.join(", called by ")));

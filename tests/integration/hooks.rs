@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use sigpersist_model::plugin::{Mode, OnFailure};
 
-use crate::support::guest::{ACCEPT, Guest, LOOP};
+use crate::support::guest::{ACCEPT, Guest, LOOP, rejecting};
 use crate::support::{
     COUNTERSIGNED, Client, DETACHED, DROPPED, FIRST, INDEFINITE, Program, REJECT,
     REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, Stopwatch, TestApp, eventually,
@@ -187,15 +187,10 @@ fn all_rejections_are_reported_together() {
 fn what_a_tagger_and_its_validator_both_refuse_is_told_once() {
     let app = TestApp::start();
     let acme = app.tenant("acme");
-    // An error: for the tagger, a rejection with the code `A`; for the validator, a list of one rejection with that
-    // code.
-    let refuses = "(i32.store8 (i32.const 2048) (i32.const 1)) \
-        (i32.store (i32.const 2052) (i32.const 3072)) (i32.store (i32.const 2056) (i32.const 1)) \
-        (i32.store (i32.const 3072) (i32.const 3137)) (i32.store (i32.const 3076) (i32.const 1)) \
-        (i32.store8 (i32.const 3137) (i32.const 65)) (i32.const 2048)";
+    // For the tagger, this is a rejection with the code `A`; for the validator, a list of one rejection with that code.
     let both = Guest {
         judges: &["tagger", "save-validator"],
-        judge: refuses,
+        judge: &rejecting('A'),
         ..Guest::default()
     };
     app.hook("acme", "both", &both.component(), |_| {});

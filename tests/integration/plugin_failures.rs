@@ -4,8 +4,10 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use sigpersist::plugins::{ShadowRequest, Which};
+use sigpersist_model::plugin::Mode;
 
-use crate::support::guest::Guest;
+use crate::support::guest::{Guest, rejecting};
 use crate::support::{Program, TestApp, eventually, run, sigpersist, temp_dir};
 
 /// Message that the guests below log as an error, as the kits do, before they trap.
@@ -117,7 +119,9 @@ fn errors_that_a_plugin_survives_are_not_the_reason_of_anything() {
     let failures: Vec<_> = failures.iter().map(|one| &one["failure"]).collect();
     let failure = failures[0].as_str().unwrap();
     assert!(
-        failure.starts_with("validate-save: wasm trap:"),
+        failure.starts_with("validate-save: wasm trap:")
+            && failure.contains("__builtin_trap")
+            && failure.ends_with("logged no error before that says why"),
         "{failure}"
     );
     assert_eq!(*failures[1], Value::Null);
@@ -262,4 +266,48 @@ fn the_log_of_a_hook_is_shown_and_followed() {
     following.wait().unwrap();
     assert_eq!(followed().lines().count(), 2, "{}", followed());
     assert!(server.stop().success());
+}
+
+#[test]
+fn the_log_of_a_hook_says_which_rejections_had_an_effect() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    let rejects = Guest {
+        judge: &rejecting('A'),
+        ..Guest::default()
+    };
+    let accepts = app.upload("h", &Guest::default().component()).unwrap();
+    app.hook("acme", "h", &rejects.component(), |_| {});
+    acme.save("enforced", "t", 0, "x")
+        .expect_error(422, "hook_rejected");
+    app.set("acme", "h", "h", |request| request.mode = Mode::Monitor)
+        .unwrap();
+    acme.save("monitored", "t", 0, "x").expect(201);
+    app.set("acme", "h", "h", |request| {
+        request.revision = Which::This(accepts.sha256);
+        request.shadow = Some(ShadowRequest::default());
+    })
+    .unwrap();
+    acme.save("beside", "t", 0, "x").expect(201);
+    let text = app.database.run(&["hook", "logs", "acme", "h"]);
+    for line in [
+        "enforced/t rejected: A: ",
+        "monitored/t monitor mode, would reject: A: ",
+        "beside/t shadow, would reject: A: ",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let told = app
+        .database
+        .run(&["--json", "hook", "logs", "acme", "h", "--limit", "10"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let each = |name: &str| {
+        let decisions = told["decisions"].as_array().unwrap().iter();
+        decisions
+            .map(|decision| decision[name].clone())
+            .collect::<Vec<_>>()
+    };
+    // The shadow's decision is before its hook's in the list of newest ones, so it is the last here.
+    assert_eq!(each("mode"), ["enforce", "monitor", "enforce", "monitor"]);
+    assert_eq!(each("shadow"), [false, false, false, true]);
 }

@@ -18,6 +18,9 @@ use super::plugin::Plugin;
 /// Pause after each millisecond that a call runs while its hook backs off. The call then runs for a ninth of its time.
 const REST: Duration = Duration::from_millis(8);
 
+/// Explains the trap of a guest that stopped itself, and logged no error before.
+const STOPPED_ITSELF: &str = "the plugin stopped itself, as abort, __builtin_trap and a panic do, and logged no error before that says why";
+
 /// Everything that a call needs.
 pub(super) struct Call<'a> {
     pub(super) engine: &'a Engine,
@@ -201,6 +204,12 @@ fn failure(
             if cause.contains("fuel allocated for hostcalls") {
                 return Failure::Limit(LimitBroken::hostcall_bytes(max_hostcall_bytes));
             }
+            let is_silent = said.is_none() && trap == Some(&Trap::UnreachableCodeReached);
+            let cause = if is_silent {
+                format!("{cause}: {STOPPED_ITSELF}")
+            } else {
+                cause
+            };
             let frames = backtrace.map(frames).unwrap_or_default();
             Failure::Trap(Stop {
                 cause,

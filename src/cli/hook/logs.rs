@@ -157,6 +157,8 @@ fn facts(decision: &RecordedDecisionView) -> Value {
         "at": at,
         "document": document,
         "thread": thread,
+        "mode": decision.mode,
+        "shadow": decision.shadow,
         "verdict": decision.verdict,
         "rejections": decision.rejections,
         "failure": decision.failure,

@@ -39,6 +39,17 @@ impl Default for Guest<'_> {
 /// An answer that accepts and changes nothing: zeros, which are valid for every judge's result type.
 pub(crate) const ACCEPT: &str = "(i32.const 1024)";
 
+/// The body of a judge that rejects with a code of one letter.
+pub(crate) fn rejecting(code: char) -> String {
+    let letter = u32::from(code);
+    format!(
+        "(i32.store8 (i32.const 2048) (i32.const 1)) \
+         (i32.store (i32.const 2052) (i32.const 3072)) (i32.store (i32.const 2056) (i32.const 1)) \
+         (i32.store (i32.const 3072) (i32.const 3137)) (i32.store (i32.const 3076) (i32.const 1)) \
+         (i32.store8 (i32.const 3137) (i32.const {letter})) (i32.const 2048)"
+    )
+}
+
 /// An endless loop.
 pub(crate) const LOOP: &str = "(loop (br 0)) (unreachable)";
 
