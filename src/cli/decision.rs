@@ -2,13 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use serde_json::json;
-use sigpersist_model::decision::{DecisionId, HookVerdict};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sigpersist_model::decision::{DecisionId, HookVerdict, Outcome};
+use sigpersist_model::plugin::Digest;
 use sigpersist_model::time;
 use sigpersist_model::view::{DecisionView, RecordedDecisionView, ReplayView};
 
 use super::door::Door;
-use super::output::Output;
+use super::output::{Output, joined};
 use super::table::Table;
 use super::verdicts;
 
@@ -38,9 +40,30 @@ pub(super) struct List {
     /// Only decisions of this hook.
     #[arg(long, value_name = "NAME")]
     hook: Option<String>,
+    /// Only decisions by this binding of the hook, as shown by `hook history`.
+    #[arg(long, value_name = "NUMBER", requires = "hook")]
+    binding: Option<u32>,
+    /// Only decisions by this revision: a SHA-256.
+    #[arg(long, value_name = "SHA-256")]
+    revision: Option<Digest>,
+    /// Only decisions of shadows (true), or only those of the hooks themselves (false).
+    #[arg(long)]
+    shadow: Option<bool>,
+    /// Only decisions of shadows that differ from their hook's (true), or only those that agree (false).
+    #[arg(long)]
+    differs: Option<bool>,
     /// Only decisions with this verdict: accepted, rejected or failed.
     #[arg(long)]
     verdict: Option<HookVerdict>,
+    /// Only decisions with a rejection of this code.
+    #[arg(long)]
+    code: Option<String>,
+    /// Only decisions about saves and deletes with this outcome: accepted, rejected, failed or `not_stored`.
+    #[arg(long)]
+    outcome: Option<Outcome>,
+    /// Only decisions about requests of this caller: the subject of the token.
+    #[arg(long, value_name = "NAME")]
+    subject: Option<String>,
     /// Only at this time or later: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = time::from_text)]
     since: Option<DateTime<Utc>>,
@@ -77,7 +100,14 @@ impl List {
             .with_given("document", self.document)
             .with_given("thread", self.thread)
             .with_given("hook", self.hook)
+            .with_given("binding", self.binding)
+            .with_given("revision", self.revision)
+            .with_given("shadow", self.shadow)
+            .with_given("differs", self.differs)
             .with_given("verdict", self.verdict.map(HookVerdict::as_str))
+            .with_given("code", self.code)
+            .with_given("outcome", self.outcome.map(Outcome::as_str))
+            .with_given("subject", self.subject)
             .with_given("since", self.since.map(|since| since.to_rfc3339()))
             .with_given("until", self.until.map(|until| until.to_rfc3339()));
         let most = usize::try_from(self.limit)?;
@@ -90,6 +120,7 @@ impl List {
             "thread",
             "version",
             "hook",
+            "binding",
             "verdict",
             "outcome",
             "why",
@@ -104,6 +135,7 @@ impl List {
                 recorded.thread.clone(),
                 recorded.version.to_string(),
                 verdicts::name(decision),
+                decision.binding.to_string(),
                 decision.verdict.as_str().to_owned(),
                 recorded.outcome.as_str().to_owned(),
                 why(decision),
@@ -121,19 +153,27 @@ impl List {
     }
 }
 
+/// A decision with the settings that made it.
+#[derive(Deserialize)]
+struct Shown {
+    decision: RecordedDecisionView,
+    settings: Option<Value>,
+}
+
 impl One {
     fn show(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let id = self.id.to_string();
         let path = ["tenants", &self.tenant, "hooks", "decisions", &id];
-        let recorded: RecordedDecisionView = door.get(&path).member("decision")?;
-        let made_by = (
-            &recorded.plugin,
-            &recorded.revision,
-            &recorded.settings_sha256,
-        );
-        let made_by = match made_by {
+        let Shown {
+            decision: recorded,
+            settings,
+        } = door.get(&path).send()?.parsed()?;
+        let made_by = match (&recorded.plugin, &recorded.revision, &settings) {
             (Some(plugin), Some(revision), Some(settings)) => {
-                format!("plugin:    {plugin}, revision {revision}\nsettings:  SHA-256 {settings}")
+                let binding = recorded.decision.binding;
+                format!(
+                    "plugin:    {plugin}, revision {revision}, binding {binding}\nsettings:  {settings}"
+                )
             }
             _ => "plugin:    unknown, its record is gone".to_owned(),
         };
@@ -142,7 +182,8 @@ impl One {
             heading(&recorded),
             verdicts::table(std::slice::from_ref(&recorded.decision))
         );
-        output.result(&text, &json!(recorded))
+        let answer = joined(json!(recorded), json!({ "settings": settings }));
+        output.result(&text, &answer)
     }
 
     fn replay(self, door: &Door, output: &Output) -> anyhow::Result<()> {

@@ -1,14 +1,16 @@
 //! Lists recorded decisions of hooks.
 
 use std::collections::HashMap;
+use std::slice;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use sigpersist_model::context::TenantId;
-use sigpersist_model::decision::{DecisionId, HookVerdict, Listed, MadeBy, Recorded};
+use sigpersist_model::decision::{DecisionId, HookVerdict, Listed, MadeBy, Outcome, Recorded};
 use sigpersist_model::digest::json_sha256;
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::page::Page;
+use sigpersist_model::plugin::Digest;
 use sigpersist_store::DecisionFilter;
 
 use crate::app::App;
@@ -25,8 +27,22 @@ pub struct Filter {
     pub thread: Option<String>,
     /// Name of the hook.
     pub hook: Option<String>,
+    /// Number of the binding that ran.
+    pub binding: Option<u32>,
+    /// Revision of the plugin that ran.
+    pub revision: Option<Digest>,
+    /// Whether a shadow decided.
+    pub shadow: Option<bool>,
+    /// Whether the shadow decided differently from its hook.
+    pub differs: Option<bool>,
     /// Verdict of the hook.
     pub verdict: Option<HookVerdict>,
+    /// Code of one of the rejections.
+    pub code: Option<String>,
+    /// Outcome of the save or delete.
+    pub outcome: Option<Outcome>,
+    /// Subject of the caller's token.
+    pub subject: Option<String>,
     /// Start of the time range, inclusive.
     pub since: Option<DateTime<Utc>>,
     /// End of the time range, exclusive.
@@ -35,8 +51,8 @@ pub struct Filter {
 
 /// A page of a tenant's decisions, newest first. Blocks.
 ///
-/// A page scans a limited number of judgements. So it may hold fewer than `limit` decisions, or none, although more
-/// follow.
+/// A page looks at a limited number of saves and deletes. So it may hold fewer than `limit` decisions, or none, although
+/// more follow.
 ///
 /// # Errors
 ///
@@ -54,7 +70,14 @@ pub fn list(
             document: filter.document.as_deref(),
             thread: filter.thread.as_deref(),
             hook: filter.hook.as_deref(),
-            verdict: filter.verdict.map(HookVerdict::as_str),
+            bindings: filter.binding.as_ref().map(slice::from_ref),
+            revision: filter.revision,
+            shadow: filter.shadow,
+            differs: filter.differs,
+            verdict: filter.verdict,
+            code: filter.code.as_deref(),
+            outcome: filter.outcome,
+            subject: filter.subject.as_deref(),
             since: filter.since,
             until: filter.until,
         },
@@ -111,6 +134,7 @@ pub(super) fn made_by(app: &App, tenant: TenantId, recorded: &Recorded) -> Resul
         let (revision, settings) = binding.running(decision.shadow);
         MadeBy {
             settings_sha256: json_sha256(settings),
+            settings: Arc::new(settings.clone()),
             sha256: revision,
             plugin: binding.plugin.clone(),
         }

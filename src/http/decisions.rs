@@ -1,8 +1,12 @@
 //! Handlers for decisions of hooks.
 
+use std::sync::Arc;
+
 use serde::Serialize;
-use sigpersist_model::decision::{DecisionId, HookVerdict};
+use serde_json::Value;
+use sigpersist_model::decision::{DecisionId, HookVerdict, Outcome};
 use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::plugin::Digest;
 use sigpersist_model::view::{RecordedDecisionView, ReplayView};
 use utoipa::ToSchema;
 
@@ -25,9 +29,15 @@ struct DecisionsContent {
 struct OneDecision {
     /// The decision.
     decision: RecordedDecisionView,
+    /// The settings that the plugin read; null if their record is gone.
+    #[schema(value_type = Option<Object>, example = json!({}))]
+    settings: Option<Arc<Value>>,
 }
 
-/// Lists decisions of hooks, newest first. If you give `thread`, you must give its `document` too.
+/// Lists decisions of hooks, newest first. If you give `thread`, you must give its `document` too; with `binding`, its
+/// `hook`.
+///
+/// A page looks at 5,000 saves and deletes at most, so it may hold few decisions, or none, although there is a `next`.
 #[utoipa::path(
     get,
     path = "/hooks/decisions",
@@ -42,13 +52,25 @@ pub(super) fn list(call: Call) -> Result<Reply> {
         document: parameters.label(&parameter::DOCUMENT)?,
         thread: parameters.label(&parameter::THREAD)?,
         hook: parameters.label(&parameter::HOOK)?,
+        binding: parameters.integer(&parameter::BINDING)?,
+        revision: parsed::<Digest>(&parameters, &parameter::REVISION)?,
+        shadow: parameters.either(&parameter::SHADOW)?,
+        differs: parameters.either(&parameter::DIFFERS)?,
         verdict: parsed::<HookVerdict>(&parameters, &parameter::VERDICT)?,
+        code: parameters.label(&parameter::CODE)?,
+        outcome: parsed::<Outcome>(&parameters, &parameter::OUTCOME)?,
+        subject: parameters.label(&parameter::SUBJECT)?,
         since: time_of(&parameters, &parameter::SINCE)?,
         until: time_of(&parameters, &parameter::UNTIL)?,
     };
     if filter.thread.is_some() && filter.document.is_none() {
         let message = "To filter by `thread`, also give its `document`.";
         return Err(Error::invalid("thread", message));
+    }
+    if filter.binding.is_some() && filter.hook.is_none() {
+        let message =
+            "To filter by `binding`, also give its `hook`: each hook counts its own bindings.";
+        return Err(Error::invalid("binding", message));
     }
     let page = decisions::list(
         &call.app,
@@ -75,9 +97,11 @@ pub(super) fn list(call: Call) -> Result<Reply> {
 )]
 pub(super) fn get(call: Call) -> Result<Reply> {
     call.parameters()?;
-    let decision = decisions::get(&call.app, call.context.tenant()?, id(&call)?)?;
+    let listed = decisions::get(&call.app, call.context.tenant()?, id(&call)?)?;
+    let made_by = listed.made_by.as_ref();
     Reply::content(&OneDecision {
-        decision: decision.into(),
+        settings: made_by.map(|made_by| Arc::clone(&made_by.settings)),
+        decision: listed.into(),
     })
 }
 

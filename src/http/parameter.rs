@@ -45,6 +45,8 @@ pub(super) enum Kind {
     Label,
     /// True or false; false if it is left out.
     Flag,
+    /// True or false; both if it is left out.
+    Either,
     /// A time.
     Time,
     /// A whole number.
@@ -70,6 +72,7 @@ impl Parameter {
         match &self.kind {
             Kind::Label => label(),
             Kind::Flag => json!({ "type": "boolean", "default": false }),
+            Kind::Either => json!({ "type": "boolean" }),
             Kind::Time => json!({ "$ref": "#/components/schemas/GivenTime" }),
             Kind::Integer { min, max, default } => {
                 let mut schema = json!({ "type": "integer", "minimum": min, "maximum": max });
@@ -229,6 +232,21 @@ parameters! {
         "The hook's name", json!("signer-tags");
     VERDICT = "verdict", OneOf(&["accepted", "rejected", "failed"]),
         "The verdict of the hook", json!("rejected");
+    BINDING = "binding", Integer { min: 1, max: u32::MAX, default: None },
+        "The number of the hook's binding", json!(1);
+    REVISION = "revision", Text("^[0-9a-fA-F]{64}$"),
+        "The SHA-256 of the revision that ran",
+        json!("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    SHADOW = "shadow", Either,
+        "Whether a shadow decided, or the hook itself", json!(true);
+    DIFFERS = "differs", Either,
+        "Only decisions of shadows: whether the hook itself decided differently", json!(true);
+    CODE = "code", Label,
+        "The code of one of the rejections", json!("signer-dropped");
+    OUTCOME = "outcome", OneOf(&["accepted", "rejected", "failed", "not_stored"]),
+        "The outcome of the save or delete", json!("rejected");
+    SUBJECT = "subject", Label,
+        "The subject of the token that saved or deleted", json!("crm");
     SINCE = "since", Time,
         "At this time or later", json!("2021-02-18 01:00:00");
     UNTIL = "until", Time,

@@ -158,7 +158,12 @@ impl<'a> Parameters<'a> {
 
     /// A boolean; false if it is left out.
     pub(super) fn flag(&self, parameter: &Parameter) -> Result<bool> {
-        let given = self.one(parameter, "true or false", |given| match given {
+        Ok(self.either(parameter)?.unwrap_or(false))
+    }
+
+    /// An optional boolean.
+    pub(super) fn either(&self, parameter: &Parameter) -> Result<Option<bool>> {
+        self.one(parameter, "true or false", |given| match given {
             Given::Query(text) => match &**text {
                 "true" | "1" => Some(true),
                 "false" | "0" => Some(false),
@@ -166,8 +171,7 @@ impl<'a> Parameters<'a> {
             },
             Given::Json(value) => value.get().parse().ok(),
             Given::Text(_) | Given::File(_) => None,
-        })?;
-        Ok(given.unwrap_or(false))
+        })
     }
 
     /// An optional list of texts: repeated in a query; an array or a single string in JSON.

@@ -22,6 +22,7 @@ mod connections;
 mod cors;
 mod cors_of_tenants;
 mod crashes;
+mod decision_filters;
 mod decisions;
 mod delete;
 mod digests;

@@ -14,7 +14,7 @@ use super::signature_create::CreateCall;
 use super::signature_list::{CountQuery, ListPage, ListQuery};
 use super::signature_save::SaveCall;
 use super::signature_walk::Gathering;
-use super::{decisions, removal, signatures, usage, verdicts};
+use super::{decision_list, decisions, removal, signatures, usage, verdicts};
 
 /// The statements of a file. Each has a title if there are several.
 type Statements = Vec<(String, String)>;
@@ -32,6 +32,7 @@ fn files() -> Vec<(&'static str, Statements)> {
             "decision_clear",
             each(&decisions::CLEARED, decisions::clear_sql),
         ),
+        ("decision_list", one(decision_list::LIST.to_owned())),
         (
             "removal_step",
             removal::step_sql()

@@ -178,11 +178,20 @@ impl TestApp {
         tenants::add_key(&self.app, &Actor::command_line(), &owner, new)
     }
 
+    /// An application of a tenant with this name.
+    pub(crate) fn application(&self, slug: &str, subject: &str) -> Client {
+        self.holder_named(Some(slug), &Scope::APPLICATION, subject)
+    }
+
     fn holder(&self, slug: Option<&str>, scopes: &[Scope]) -> Client {
+        self.holder_named(slug, scopes, "tester")
+    }
+
+    fn holder_named(&self, slug: Option<&str>, scopes: &[Scope], subject: &str) -> Client {
         let owner = tenants::owner(&self.app, slug).unwrap();
         let new = NewToken {
             scopes: Some(scopes.to_vec()),
-            subject: Some("tester".to_owned()),
+            subject: Some(subject.to_owned()),
             lifetime: Some(Duration::from_secs(3600)),
             bound_to: None,
             kid: None,

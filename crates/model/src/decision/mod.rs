@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 mod verdicts;
@@ -236,16 +237,16 @@ impl Decision {
         !self.shadow && self.mode == Mode::Enforce
     }
 
+    /// The codes of the rejections.
+    pub fn codes(&self) -> impl Iterator<Item = &str> {
+        let rejections = self.rejections.iter();
+        rejections.map(|rejection| rejection.code.as_str())
+    }
+
     /// Whether both decisions have the same verdict, rejection codes and tags. Messages, warnings and costs may differ.
     pub fn agrees(&self, other: &Self) -> bool {
-        let codes = |decision: &Self| {
-            let codes = decision.rejections.iter();
-            codes
-                .map(|rejection| rejection.code.clone())
-                .collect::<Vec<_>>()
-        };
         self.verdict == other.verdict
-            && codes(self) == codes(other)
+            && self.codes().eq(other.codes())
             && self.tags_added == other.tags_added
             && self.tags_removed == other.tags_removed
     }
@@ -441,6 +442,8 @@ pub struct MadeBy {
     pub plugin: String,
     /// Digest of the plugin's revision.
     pub sha256: Digest,
+    /// The settings.
+    pub settings: Arc<Value>,
     /// SHA-256 of the settings' JSON, as the plugin read it.
     pub settings_sha256: [u8; 32],
 }
