@@ -7,16 +7,18 @@
 //!   sees them; `server` stops gracefully; `respond` is the path of a request through this module; `cors` lets pages in
 //!   browsers use it.
 //! - `local` answers requests of the command line in this process; `logged` holds answers until a version is in the log.
-//! - `auth` authenticates the caller; `bound` holds tokens for one document to it; `body` reads request bodies; `parameters` (with `given`), `query` and `form` parse them,
-//!   by the table in `parameter`, with files in `multipart`; `preconditions` reads conditional headers. `budget` limits the
+//! - `auth` authenticates the caller; `bound` holds tokens for one document to it; `body` reads request bodies; `parameters`
+//!   (with `given`), `query` and `form` parse them, by the table in `parameter`, with files in `multipart`; `preconditions` reads conditional headers. `budget` limits the
 //!   bytes of bodies and answers in memory.
-//! - `signatures`, `many` of them at once or `streamed` in `lines`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`,
+//! - `signatures`, a `list` of them, `many` at once or `streamed` in `lines`, `verdicts`, `policy`, `plugins`, `hooks`, their
+//!   `bindings`, `trials`, `decisions`, `audit`, `log`,
 //!   `proof`, `public_log`, `witnesses`, `events`, `webhooks`, `tenants`, `transfers`, `keys`, `whoami` and `health` have the
 //!   handlers; `operators` has what the handlers for operators share. `reply`, in `pieces` or from a `file`, in the
 //!   `representation` that is asked for, and `error`, with its `details`, write the responses.
 
 mod audit;
 mod auth;
+mod bindings;
 mod body;
 mod bound;
 mod budget;
@@ -367,6 +369,26 @@ pub static ROUTES: &[Route] = &[
     .conditional()
     .allows(&[&p::TO])
     .waits(Waits::SetUp),
+    Route::of_operators(
+        Method::GET,
+        "/hooks/{name}/bindings",
+        Scope::HooksRead,
+        bindings::list,
+    )
+    .allows(&[&p::CURSOR_OF_BINDINGS, &p::LIMIT_OF_BINDINGS]),
+    Route::of_operators(
+        Method::GET,
+        "/hooks/{name}/bindings/{number}",
+        Scope::HooksRead,
+        bindings::get,
+    ),
+    Route::of_operators(
+        Method::GET,
+        "/hooks/{name}/bindings/{number}/diff",
+        Scope::HooksRead,
+        bindings::diff,
+    )
+    .allows(&[&p::OTHER_BINDING]),
     Route::of_operators(
         Method::POST,
         "/hooks/{name}/release",

@@ -247,6 +247,12 @@ parameters! {
         "The outcome of the save or delete", json!("rejected");
     SUBJECT = "subject", Label,
         "The subject of the token that saved or deleted", json!("crm");
+    OTHER_BINDING = "to", Integer { min: 1, max: u32::MAX, default: None },
+        "The number of the other binding; the one in force if it is left out", json!(2);
+    LIMIT_OF_BINDINGS = "limit", Integer { min: 1, max: crate::plugins::MAX_LIMIT, default: Some(crate::plugins::MAX_LIMIT) },
+        "Maximum number of results", json!(20);
+    CURSOR_OF_BINDINGS = "cursor", Text("^[1-9][0-9]{0,9}$"),
+        "The `next` of an earlier answer, to continue it", json!("3");
     SINCE = "since", Time,
         "At this time or later", json!("2021-02-18 01:00:00");
     UNTIL = "until", Time,

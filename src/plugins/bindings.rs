@@ -1,5 +1,5 @@
-//! Sets, reorders, rolls back, releases and deletes a tenant's hooks. Each change of a hook is a new binding, which is
-//! kept for ever.
+//! Sets, reorders, releases and deletes a tenant's hooks. Each change of a hook is a new binding, which is
+//! kept for ever: see `history`.
 
 use serde_json::{Value, json};
 use sigpersist_model::audit::{Actor, Event};
@@ -18,7 +18,7 @@ use crate::app::App;
 /// Action in the audit trail for a change of the hooks' order.
 const REORDER: &str = "hook.reorder";
 /// Number of attempts at a change, in case other operators change the hook at the same time.
-const ATTEMPTS: usize = 5;
+pub(super) const ATTEMPTS: usize = 5;
 
 /// Result of setting a hook.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,42 +92,6 @@ pub fn set_hook(
                 hook: hook(app, tenant, name)?,
                 created: number == 0,
             });
-        }
-    }
-    Err(Error::Overloaded)
-}
-
-/// Sets a hook back to the binding before the current one, or to the binding with the given number. Blocks.
-///
-/// # Errors
-///
-/// [`Error::NotFound`] if there is no such hook or binding. Also errors of [`set_hook`], since an old binding may not
-/// be allowed any more.
-pub fn rollback(
-    app: &App,
-    tenant: TenantId,
-    actor: &Actor,
-    name: &str,
-    to: Option<u32>,
-    preconditions: &Preconditions,
-) -> Result<Hook> {
-    for _ in 0..ATTEMPTS {
-        let current = hook(app, tenant, name)?;
-        if !preconditions.hold(current.number) {
-            return Err(Error::PreconditionFailed {
-                current_version: current.number,
-            });
-        }
-        let number = to.unwrap_or(current.number.saturating_sub(1));
-        let binding = app
-            .store
-            .hook_binding(tenant, name, number)?
-            .ok_or(Error::NotFound(Noun::Binding))?;
-        // By the plugin's id: another plugin may have the name by now.
-        let binding = check(app, tenant, binding.plugin_id, &to_request(app, binding))?;
-        let changes = [(name, Some(&current), binding)];
-        if put(app, tenant, actor, "hook.rollback", &changes)? {
-            return hook(app, tenant, name);
         }
     }
     Err(Error::Overloaded)
@@ -235,7 +199,7 @@ pub fn check_binding(app: &App, tenant: TenantId, name: &str, binding: &Binding)
 }
 
 /// Stores changes. This server applies them at once; the others are notified.
-fn put(
+pub(super) fn put(
     app: &App,
     tenant: TenantId,
     actor: &Actor,
@@ -313,7 +277,7 @@ fn details(binding: &Binding) -> Value {
 }
 
 /// Checks that a tenant may have one more hook.
-fn check_room(app: &App, tenant: TenantId) -> Result<()> {
+pub(super) fn check_room(app: &App, tenant: TenantId) -> Result<()> {
     let most = app.config.hooks.max_hooks_per_tenant;
     if app.store.hook_list(tenant)?.len() < most {
         return Ok(());

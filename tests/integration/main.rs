@@ -39,6 +39,7 @@ mod faults;
 mod files;
 mod heads;
 mod health;
+mod history;
 mod hook_verdicts;
 mod hooks;
 mod hostile;

@@ -19,6 +19,7 @@ pub mod context;
 pub mod decision;
 pub mod digest;
 pub mod error;
+pub mod json_diff;
 pub mod json_object;
 pub mod key;
 pub mod log;

@@ -189,6 +189,23 @@ impl Binding {
     }
 }
 
+/// A binding in the history of a hook.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptBinding {
+    /// Number of the binding.
+    pub number: u32,
+    /// The binding.
+    pub binding: Binding,
+    /// Operator who set it.
+    pub set_by: Option<String>,
+    /// Time when it was set.
+    pub set_at: DateTime<Utc>,
+    /// Whether the hook runs it now.
+    pub is_in_force: bool,
+    /// Whether the revisions that it runs are stored. They are gone if their plugin was deleted.
+    pub is_stored: bool,
+}
+
 /// Quarantine of a hook: it was set aside because it kept failing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantine {

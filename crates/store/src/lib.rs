@@ -12,6 +12,7 @@
 mod audit;
 mod audit_list;
 mod batches;
+mod bindings;
 mod changes;
 mod config;
 mod connection;

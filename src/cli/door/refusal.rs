@@ -159,7 +159,7 @@ fn advised(message: String, code: &str, details: &Value, asked: &Asked) -> Strin
         }
         "hook_not_found" => format!("`sigpersist hook list {slug}` shows all hooks"),
         "binding_not_found" => format!(
-            "`sigpersist hook show {slug} NAME` shows the hook's number; the first binding has no previous one"
+            "`sigpersist hook history {slug} NAME` shows all bindings; the first one has no previous one"
         ),
         "key_not_found" => format!("`sigpersist key list {slug}` shows all keys"),
         "trust_anchor_not_found" => {

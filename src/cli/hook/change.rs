@@ -33,7 +33,7 @@ pub(in crate::cli) struct Rollback {
     tenant: String,
     /// The hook's name.
     name: String,
-    /// The number of the binding to restore [default: the previous one].
+    /// The number of the binding to restore, as shown by `hook history` [default: the previous one].
     #[arg(long, value_name = "NUMBER")]
     to: Option<u32>,
 }

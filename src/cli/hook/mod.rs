@@ -3,6 +3,7 @@
 mod backtest;
 mod change;
 mod evaluate;
+mod history;
 mod logs;
 mod set;
 mod show;
@@ -29,9 +30,13 @@ pub(super) enum Hook {
     Show(show::Show),
     /// Show what a hook said: the lines that it logged, why it rejected, and why it failed.
     Logs(logs::Logs),
+    /// List all bindings that a hook had, newest first: who set them, when, and to what.
+    History(history::History),
+    /// Show what differs between two bindings of a hook.
+    Diff(history::Diff),
     /// Remove a hook; its past decisions stay on record.
     Delete(change::Delete),
-    /// Roll a hook back to an earlier binding.
+    /// Roll a hook back to an earlier binding, or restore a removed hook with --to.
     Rollback(change::Rollback),
     /// End the quarantine of a hook that kept failing.
     Release(change::Release),
@@ -51,6 +56,8 @@ impl Hook {
             Self::List(command) => command.run(door, output),
             Self::Show(command) => command.run(door, output),
             Self::Logs(command) => command.run(door, output),
+            Self::History(command) => command.run(door, output),
+            Self::Diff(command) => command.run(door, output),
             Self::Delete(command) => command.run(door, output),
             Self::Rollback(command) => command.run(door, output),
             Self::Release(command) => command.run(door, output),

@@ -76,6 +76,11 @@ pub(super) fn in_path(name: &str, path: &str) -> Value {
             "The key's name, as in the `kid` header of tokens",
             "acme-1",
         ),
+        ("hooks", "number") => (
+            json!({ "type": "string", "pattern": "^[1-9][0-9]{0,9}$" }),
+            "The binding's number",
+            "1",
+        ),
         ("hooks", _) => (
             json!({ "type": "string" }),
             "The decision's id",

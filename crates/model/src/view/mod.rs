@@ -4,6 +4,7 @@
 //! A view is made from the noun itself, and knows neither HTTP nor the command line.
 
 mod audit;
+mod binding;
 mod caller;
 mod decision;
 mod key;
@@ -17,6 +18,7 @@ mod webhook;
 mod witness;
 
 pub use audit::{ChainView, EventView, OriginView};
+pub use binding::{BindingDiffView, BindingView};
 pub use caller::CallerView;
 pub use decision::{DecisionView, EvaluationView, RecordedDecisionView, ReplayView};
 pub use key::{KeyView, TokenView};
