@@ -390,6 +390,20 @@ pub static ROUTES: &[Route] = &[
     )
     .allows(&[&p::OTHER_BINDING]),
     Route::of_operators(
+        Method::GET,
+        "/hooks/{name}/shadow",
+        Scope::HooksRead,
+        trials::shadow,
+    )
+    .allows(&[
+        &p::BINDING_OF_SHADOW,
+        &p::SINCE,
+        &p::UNTIL,
+        &p::CURSOR_OF_DECISIONS,
+        &p::LIMIT_OF_SHADOW,
+    ])
+    .waits(Waits::Trial),
+    Route::of_operators(
         Method::POST,
         "/hooks/{name}/release",
         Scope::HooksWrite,

@@ -247,12 +247,16 @@ parameters! {
         "The outcome of the save or delete", json!("rejected");
     SUBJECT = "subject", Label,
         "The subject of the token that saved or deleted", json!("crm");
+    BINDING_OF_SHADOW = "binding", Integer { min: 1, max: u32::MAX, default: None },
+        "The number of the hook's binding that has the shadow; the one in force if it is left out", json!(1);
     OTHER_BINDING = "to", Integer { min: 1, max: u32::MAX, default: None },
         "The number of the other binding; the one in force if it is left out", json!(2);
     LIMIT_OF_BINDINGS = "limit", Integer { min: 1, max: crate::plugins::MAX_LIMIT, default: Some(crate::plugins::MAX_LIMIT) },
         "Maximum number of results", json!(20);
     CURSOR_OF_BINDINGS = "cursor", Text("^[1-9][0-9]{0,9}$"),
         "The `next` of an earlier answer, to continue it", json!("3");
+    LIMIT_OF_SHADOW = "limit", Integer { min: 1, max: crate::trials::MAX_BACKTEST, default: Some(crate::trials::MAX_BACKTEST) },
+        "Maximum number of decisions to count", json!(1000);
     SINCE = "since", Time,
         "At this time or later", json!("2021-02-18 01:00:00");
     UNTIL = "until", Time,

@@ -94,6 +94,7 @@ pub(crate) fn request(method: &str, path: &str, decision: &str) -> (String, Opti
         {
             (
                 path.replace("{name}", "secret")
+                    .replace("{number}", "1")
                     .replace("{sha256}", &"0".repeat(64)),
                 None,
             )
@@ -191,7 +192,11 @@ fn no_route_shows_changes_or_hints_at_another_tenants_rows() {
         )
         .expect(201);
     operator
-        .json("PUT", "/hooks/secret", &json!({"plugin": "secret"}))
+        .json(
+            "PUT",
+            "/hooks/secret",
+            &json!({"plugin": "secret", "shadow": {}}),
+        )
         .expect(201);
     acme.save("other", "t", 0, "mine").expect(201);
     operator

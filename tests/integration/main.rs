@@ -83,6 +83,7 @@ mod save;
 mod schema;
 mod seals;
 mod searches;
+mod shadows;
 mod slow_clients;
 mod snapshots;
 mod streamed;

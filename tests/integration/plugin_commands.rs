@@ -526,6 +526,31 @@ fn hooks_are_bound_shown_changed_and_rolled_back() {
         run(&data_dir, &["hook", "rollback", "acme", "tags"])
             .contains(", again. This is its binding")
     );
+    let history = told(&data_dir, &["hook", "history", "acme", "tags"]);
+    let numbers = history["bindings"].as_array().unwrap().iter();
+    let numbers: Vec<_> = numbers
+        .map(|binding| (binding["number"].as_u64(), binding["in_force"].as_bool()))
+        .collect();
+    let expected = [5, 4, 3, 2, 1].map(|number| (Some(number), Some(number == 5)));
+    assert_eq!(numbers, expected);
+    let text = run(
+        &data_dir,
+        &["hook", "history", "acme", "tags", "--limit", "1"],
+    );
+    assert!(
+        text.contains("command line") && text.contains("in force") && text.contains("--limit"),
+        "{text}"
+    );
+    let text = run(&data_dir, &["hook", "diff", "acme", "tags", "1", "2"]);
+    assert!(
+        text.contains("From binding 1 to binding 2:")
+            && text.contains("~ /enabled: true → false")
+            && text.contains(r#"- /settings/prefixes: {"iin":"id:"}"#),
+        "{text}"
+    );
+    let diff = told(&data_dir, &["hook", "diff", "acme", "tags", "5"]);
+    assert_eq!((&diff["to"], &diff["changes"]), (&json!(5), &json!([])));
+    assert!(run(&data_dir, &["hook", "diff", "acme", "tags", "5"]).contains("are the same"));
     let (_, error) = failed(
         &data_dir,
         &["hook", "rollback", "acme", "tags", "--to", "99"],
@@ -629,7 +654,7 @@ fn hooks_are_tried_and_their_decisions_read_beside_a_server() {
     let text = run(&data_dir, &limited);
     assert!(
         text.contains("Examined 2")
-            && text.contains("accepted → rejected: 2")
+            && text.contains("accepted → rejected (too-few-signers): 2")
             && text.contains("--limit"),
         "{text}"
     );

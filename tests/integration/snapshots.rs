@@ -392,6 +392,11 @@ fn every_command_is_told(by_server: bool) {
     let decision = decision.trim_matches('"');
     told.by("decision show", &["acme", decision]);
     told.by("decision replay", &["acme", decision]);
+    told.by("hook history", &["acme", "tags", "--limit", "2"]);
+    told.by("hook diff", &["acme", "tags", "1", "2"]);
+    let shadow = [&["hook", "set"], &bind[..], &["--shadow", "latest"]].concat();
+    run(&data_dir, &shadow);
+    told.by("hook shadow", &["acme", "tags"]);
     told.by("inspect", &[&format!("{DATA}/verify/chained.cms.b64")]);
     let chained = format!("{DATA}/verify/chained.cms.b64");
     told.by("verify", &[&chained, "--trust", &authority]);

@@ -11,10 +11,10 @@ use sigpersist_model::time;
 
 use super::Candidate;
 use crate::cli::door::Door;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, shown};
 use crate::cli::progress::progress;
 use crate::cli::verdicts::tag_changes;
-use crate::trials::{self, BacktestRequest, MAX_BACKTEST};
+use crate::trials::{BacktestRequest, Change, Comparison, MAX_BACKTEST};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Backtest {
@@ -54,7 +54,7 @@ impl Backtest {
             cursor: None,
         };
         let bar = progress(self.limit.into(), "versions");
-        let mut report = trials::Backtest::default();
+        let mut report = Comparison::default();
         // One call of it takes so many versions and so long at most.
         loop {
             let before = report.examined;
@@ -72,11 +72,10 @@ impl Backtest {
     }
 }
 
-fn text(report: &trials::Backtest) -> anyhow::Result<String> {
-    let trials::Backtest {
+fn text(report: &Comparison) -> anyhow::Result<String> {
+    let Comparison {
         examined,
         unchanged,
-        changes,
         microseconds,
         next,
         ..
@@ -85,12 +84,22 @@ fn text(report: &trials::Backtest) -> anyhow::Result<String> {
         return Ok("No stored version matches, so nothing was tried.".to_owned());
     }
     let mut text = format!(
-        "Examined {examined}: {unchanged} with the same result, {} with another.\nThe candidate took {} µs (median), {} µs (99th percentile), {} µs at most.",
+        "Examined {examined}: {unchanged} with the same result, {} with another.\nThe candidate took {} µs (median), {} µs (99th percentile), {} µs at most.{}",
         examined - unchanged,
         microseconds.p50,
         microseconds.p99,
-        microseconds.max
+        microseconds.max,
+        groups(&report.changes)?
     );
+    if next.is_some() {
+        write!(text, "\n\nThere are more; raise --limit to examine them.")?;
+    }
+    Ok(text)
+}
+
+/// The groups of changes, each after an empty line.
+pub(super) fn groups(changes: &[Change]) -> anyhow::Result<String> {
+    let mut text = String::new();
     for change in changes {
         let (from, to) = (change.from.as_str(), change.to.as_str());
         let how = match (change.only_tags, change.from == change.to) {
@@ -98,29 +107,31 @@ fn text(report: &trials::Backtest) -> anyhow::Result<String> {
             (false, true) => format!("{from} for other reasons"),
             (false, false) => format!("{from} → {to}"),
         };
-        write!(text, "\n\n{how}: {}", change.count)?;
+        let code = change.code.as_ref();
+        let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
+        write!(text, "\n\n{how}{}: {}", shown(&code), change.count)?;
         for example in &change.examples {
-            write!(
-                text,
-                "\n  {}/{}, version {}",
+            let version = format!(
+                "{}/{}, version {}",
                 example.document, example.thread, example.version
-            )?;
+            );
+            write!(text, "\n  {}", shown(&version))?;
+            if let Some(decision) = &example.decision {
+                write!(text, ", decision {decision}")?;
+            }
             let tags = tag_changes(&example.tags_added, &example.tags_removed);
             for said in example
                 .reasons
                 .iter()
                 .chain(Some(&tags).filter(|tags| !tags.is_empty()))
             {
-                write!(text, "\n    {said}")?;
+                write!(text, "\n    {}", shown(said))?;
             }
         }
         let others = usize::try_from(change.count)?.saturating_sub(change.examples.len());
         if others > 0 {
             write!(text, "\n  … and {others} more")?;
         }
-    }
-    if next.is_some() {
-        write!(text, "\n\nThere are more; raise --limit to examine them.")?;
     }
     Ok(text)
 }

@@ -6,6 +6,7 @@ mod evaluate;
 mod history;
 mod logs;
 mod set;
+mod shadow;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ pub(super) enum Hook {
     History(history::History),
     /// Show what differs between two bindings of a hook.
     Diff(history::Diff),
+    /// Sum up what the shadow of a hook would have rejected or changed.
+    Shadow(shadow::Shadow),
     /// Remove a hook; its past decisions stay on record.
     Delete(change::Delete),
     /// Roll a hook back to an earlier binding, or restore a removed hook with --to.
@@ -58,6 +61,7 @@ impl Hook {
             Self::Logs(command) => command.run(door, output),
             Self::History(command) => command.run(door, output),
             Self::Diff(command) => command.run(door, output),
+            Self::Shadow(command) => command.run(door, output),
             Self::Delete(command) => command.run(door, output),
             Self::Rollback(command) => command.run(door, output),
             Self::Release(command) => command.run(door, output),

@@ -86,7 +86,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         policy::get, policy::update, policy::anchors, policy::add_anchors, policy::anchor, policy::remove_anchor,
         plugins::list, plugins::get, plugins::put, plugins::delete, plugins::revisions, plugins::revision,
         hooks::list, hooks::reorder, hooks::get, hooks::put, hooks::delete, hooks::rollback, hooks::release,
-        bindings::list, bindings::get, bindings::diff, trials::evaluate, trials::backtest,
+        bindings::list, bindings::get, bindings::diff, trials::evaluate, trials::backtest, trials::shadow,
         decisions::list, decisions::get, decisions::replay,
         audit::list, audit::verify, events::list, events::stream,
         proof::prove, log::show, log::keys, log::checkpoint, log::checkpoint_of_epoch, log::tile, log::tile_of_epoch, log::consistency,
