@@ -268,6 +268,12 @@ impl Database {
         &self.url
     }
 
+    /// The data directory of an embedded database that this process has just made.
+    pub fn made_in(&self) -> Option<&Path> {
+        let embedded = self.embedded.as_ref()?;
+        embedded.is_new().then_some(self.data_dir.as_path())
+    }
+
     /// The data directory of the embedded database; none for a database of the user's.
     pub fn embedded_dir(&self) -> Option<&Path> {
         self.embedded.as_ref().map(|_| self.data_dir.as_path())

@@ -40,7 +40,7 @@ mod verdicts;
 mod webhook;
 mod witness;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -191,6 +191,17 @@ impl Command {
         }
     }
 
+    /// Whether it may begin a life: make the embedded database if there is none. All others need one that exists, so that
+    /// a command in the wrong folder says so instead of working on an empty database.
+    fn begins(&self) -> bool {
+        match self {
+            Self::Migrate => true,
+            Self::Tenant(command) => command.begins(),
+            Self::Key(command) => command.begins(),
+            _ => false,
+        }
+    }
+
     /// Runs a command that is a request of the API.
     fn through(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         match self {
@@ -236,6 +247,12 @@ pub fn run() -> ExitCode {
             exit::at_once(failure(&error))
         }
     }
+}
+
+/// The sentence that an embedded database was made.
+fn made_in(data_dir: &Path) -> String {
+    let path = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    format!("Made a new database in {}.", path.display())
 }
 
 /// Says what is wrong with the command line; for scripts as JSON, like any other error. Help goes to standard output.
@@ -322,7 +339,14 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
     if let Command::UpgradeData(command) = cli.command {
         return command.run(config, output);
     }
-    let database = Database::open(&config, Purpose::Command)?;
+    let purpose = match cli.command.begins() {
+        true => Purpose::FirstCommand,
+        false => Purpose::Command,
+    };
+    let database = Database::open(&config, purpose)?;
+    if let Some(data_dir) = database.made_in() {
+        output.note(&made_in(data_dir));
+    }
     if let Command::Migrate = cli.command {
         return migrate::run(&database, output);
     }

@@ -36,6 +36,12 @@ impl Output {
         line(text)
     }
 
+    /// Prints to standard error what people should know beside the result.
+    pub(super) fn note(&self, sentence: &str) {
+        // Without standard error there is nobody to tell.
+        drop(writeln!(std::io::stderr(), "{sentence}"));
+    }
+
     /// Prints to standard error why a command failed.
     pub(super) fn error(&self, error: &anyhow::Error) {
         let text = if self.json {

@@ -13,6 +13,7 @@ use tracing::info;
 
 use super::exit;
 use super::listener::{bind, listening_line};
+use super::made_in;
 use super::open_files;
 use super::output::Output;
 use crate::app::{App, Database};
@@ -52,6 +53,9 @@ impl Serve {
         let watched = watched.map(|address| runtime.block_on(bind(address, "http.watch_listen")));
         let watched = watched.transpose()?;
         let database = Database::open(&config, Purpose::Serve)?;
+        if let Some(data_dir) = database.made_in() {
+            info!("{}", made_in(data_dir));
+        }
         for migration in database.prepare(!self.no_migrate)? {
             info!(migration, "Ran a migration");
         }

@@ -346,3 +346,89 @@ fn a_start_that_waits_for_a_silent_database_ends_by_sigterm() {
     let _connection = silent.accept().unwrap();
     ends_by_sigterm(&mut child);
 }
+
+#[test]
+fn only_commands_that_begin_a_life_make_a_database() {
+    let folder = temp_dir();
+    for arguments in [
+        &["tenant", "list"][..],
+        &["tenant", "show", "acme"],
+        &["tenant", "export", "acme"],
+        &["key", "add", "acme"],
+        &["key", "list", "--platform"],
+        &["token", "issue", "acme"],
+        &["hook", "list", "acme"],
+        &["plugin", "list"],
+        &["policy", "show", "acme"],
+        &["audit", "verify", "--all"],
+        &["audit", "seal", "--all"],
+        &["log", "show", "acme"],
+        &["events", "tail", "acme"],
+        &["master-key", "show"],
+        &["whoami"],
+    ] {
+        // Neither in a folder that is there nor in one that is not.
+        for data_dir in [folder.path().to_owned(), folder.path().join("none")] {
+            let output = sigpersist(&data_dir, arguments).output().unwrap();
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert!(!output.status.success(), "{arguments:?}");
+            let place = format!("There is no database in {}.", data_dir.display());
+            assert!(error.contains(&place), "{arguments:?}: {error}");
+            for way in [
+                "--data-dir",
+                "SIGPERSIST_DATA_DIR",
+                "DATABASE_URL",
+                "--server",
+                "sigpersist tenant create NAME",
+            ] {
+                assert!(error.contains(way), "{arguments:?}: {error}");
+            }
+            let left = std::fs::read_dir(folder.path()).unwrap().count();
+            assert_eq!(left, 0, "{arguments:?} left a file");
+        }
+    }
+    for (number, arguments) in [
+        &["migrate"][..],
+        &["tenant", "create", "acme"],
+        &["key", "add", "--platform"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let data_dir = folder.path().join(number.to_string());
+        let made = || {
+            let output = sigpersist(&data_dir, arguments).output().unwrap();
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success(), "{arguments:?}: {error}");
+            error
+        };
+        let told = format!("Made a new database in {}.\n", data_dir.display());
+        assert_eq!(made(), told, "{arguments:?}");
+        assert_eq!(made(), "", "{arguments:?} again");
+        run(&data_dir, &["tenant", "list"]);
+    }
+}
+
+#[test]
+fn a_command_waits_for_the_server_that_is_making_the_database() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    let mut serve = sigpersist(&data_dir, &["serve", "--listen", "127.0.0.1:0"]);
+    let mut server = serve
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually(|| data_dir.join("lock").exists());
+    assert!(!data_dir.join("postgres").exists());
+    assert!(run(&data_dir, &["tenant", "list"]).contains("tenant create"));
+    kill(
+        Pid::from_raw(server.id().try_into().unwrap()),
+        Signal::SIGTERM,
+    )
+    .unwrap();
+    assert!(server.wait().unwrap().success());
+    let mut log = String::new();
+    server.stderr.unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("Made a new database in "), "{log}");
+}

@@ -106,6 +106,7 @@ fn mistakes_fail_with_a_sentence() {
     let folder = temp_dir();
     let data_dir = folder.path().join("data");
     let data_dir = data_dir.as_path();
+    run(data_dir, &["migrate"]);
     assert!(run(data_dir, &["tenant", "list"]).contains("sigpersist tenant create SLUG"));
     run(data_dir, &["tenant", "create", "acme"]);
     let other = refused(data_dir, &["create", "acme", "--name", "Other"]);

@@ -44,6 +44,25 @@ const UNFINISHED: &str = "postgres.unfinished-";
 /// A larger log is replaced at the next start; one old log is kept.
 const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Whether a data directory has a cluster. One that can't be looked at counts, so that opening it says why.
+pub(super) fn exists(data_dir: &Path) -> bool {
+    // An upgrade that was interrupted at the very end leaves the files under the second name.
+    [FILES, upgrade::PROVEN]
+        .iter()
+        .any(|name| match fs::symlink_metadata(data_dir.join(name)) {
+            Ok(_) => true,
+            Err(error) => !is_missing(&error),
+        })
+}
+
+/// Whether the error says that there is no such file.
+pub(super) fn is_missing(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+    )
+}
+
 /// A cluster and what is needed to run it.
 #[derive(Debug, Clone)]
 pub(super) struct Cluster {

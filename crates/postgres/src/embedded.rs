@@ -8,6 +8,7 @@
 //!   Postgres as a guest, and holds a shared lock on `guests.lock`. An owner that is itself a command waits for that
 //!   lock before it stops.
 
+use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -18,35 +19,58 @@ use anyhow::{Context as _, bail};
 
 use tracing::warn;
 
-use crate::cluster::Cluster;
+use crate::cluster::{self, Cluster};
 use crate::supervisor::{Supervisor, TELL_AFTER};
 
 /// The most time to wait for another process to finish with the directory.
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
+/// The file whose lock its owner holds, in the data directory.
+const LOCK: &str = "lock";
 
 /// The purpose for which the directory is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Serving until told to stop: two servers never share a directory.
     Serve,
-    /// One command, beside a running server or without one.
+    /// One command, beside a running server or without one, on a database that exists.
     Command,
+    /// A command that makes the database if there is none.
+    FirstCommand,
 }
 
 impl Purpose {
     fn word(self) -> &'static str {
         match self {
             Self::Serve => "server",
-            Self::Command => "command",
+            Self::Command | Self::FirstCommand => "command",
         }
     }
 }
+
+/// A data directory without a database, opened for [`Purpose::Command`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoDatabase {
+    data_dir: PathBuf,
+}
+
+impl fmt::Display for NoDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "There is no database in {}. If you have one elsewhere, name it: its directory with --data-dir or SIGPERSIST_DATA_DIR, your own Postgres with DATABASE_URL, or a running server with --server. To begin with a new database, run `sigpersist tenant create NAME` or `sigpersist serve`.",
+            self.data_dir.display()
+        )
+    }
+}
+
+impl std::error::Error for NoDatabase {}
 
 /// The embedded database, open. If this process runs Postgres, dropping this stops it.
 #[derive(Debug)]
 pub struct Embedded {
     pub(crate) url: String,
+    pub(crate) is_new: bool,
     pub(crate) role: Role,
 }
 
@@ -68,21 +92,28 @@ pub(crate) enum Role {
 }
 
 impl Embedded {
-    /// Opens the database of a data directory, and makes both if they do not exist.
+    /// Opens the database of a data directory, and makes both if they do not exist, unless it is for [`Purpose::Command`].
     ///
     /// `settings` are added to Postgres's command line, after our own.
     ///
     /// # Errors
     ///
-    /// A sentence that says what is missing and what to do, for example if there are no Postgres programs, if the
+    /// [`NoDatabase`] if none may be made, and otherwise a sentence that says what is missing and what to do, for example if there are no Postgres programs, if the
     /// directory can't be entered by its user, or if another server runs on it.
     pub fn open(
         data_dir: &Path,
         purpose: Purpose,
         settings: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
+        let no_database = || NoDatabase {
+            data_dir: std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()),
+        };
+        // Whoever holds the lock may be about to make the database.
+        if purpose == Purpose::Command && !cluster::exists(data_dir) && !is_locked(data_dir) {
+            return Err(no_database().into());
+        }
         let cluster = Cluster::new(data_dir)?;
-        let lock_path = cluster.data_dir().join("lock");
+        let lock_path = cluster.data_dir().join(LOCK);
         let guests_path = cluster.data_dir().join("guests.lock");
         let deadline = Instant::now() + PATIENCE;
         let mut tell_at = Instant::now() + TELL_AFTER;
@@ -90,11 +121,16 @@ impl Embedded {
             let lock = open_lock(&lock_path)?;
             match lock.try_lock() {
                 Ok(()) => {
+                    let is_new = !cluster::exists(data_dir);
+                    if is_new && purpose == Purpose::Command {
+                        return Err(no_database().into());
+                    }
                     write_owner(&lock, purpose.word())?;
                     let supervisor = Supervisor::start(cluster, settings)?;
                     make_role(supervisor.cluster())?;
                     return Ok(Self {
                         url: supervisor.cluster().url("sigpersist"),
+                        is_new,
                         role: Role::Owner {
                             supervisor,
                             purpose,
@@ -110,7 +146,7 @@ impl Embedded {
                 }
             }
             let owner = read_owner(lock);
-            if purpose == Purpose::Command {
+            if purpose != Purpose::Serve {
                 let guest = open_lock(&guests_path)?;
                 let url = cluster.url("sigpersist");
                 if guest.try_lock_shared().is_ok()
@@ -121,6 +157,7 @@ impl Embedded {
                     make_role(&cluster)?;
                     return Ok(Self {
                         url,
+                        is_new: false,
                         role: Role::Guest { _guest: guest },
                     });
                 }
@@ -148,6 +185,11 @@ impl Embedded {
         }
     }
 
+    /// Whether this process made the database.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     /// The connection string of the database, for libpq.
     pub fn url(&self) -> &str {
         &self.url
@@ -172,7 +214,7 @@ impl Drop for Embedded {
             return;
         };
         // Held until Postgres has stopped, so that no guest comes in between.
-        let _guests = (*purpose == Purpose::Command).then(|| wait_for_guests(guests));
+        let _guests = (*purpose != Purpose::Serve).then(|| wait_for_guests(guests));
         supervisor.stop();
     }
 }
@@ -190,6 +232,15 @@ fn wait_for_guests(path: &Path) -> Option<File> {
 pub(crate) fn make_role(cluster: &Cluster) -> anyhow::Result<()> {
     let mut connection = crate::connection::connect(&cluster.url_as("postgres", "postgres"))?;
     crate::role::make(&mut connection, Some("sigpersist"))
+}
+
+/// Whether a process uses the directory. Makes no file.
+fn is_locked(data_dir: &Path) -> bool {
+    match File::open(data_dir.join(LOCK)) {
+        Ok(lock) => lock.try_lock().is_err(),
+        // Another user's is opened, and refused, in the usual way.
+        Err(error) => !cluster::is_missing(&error),
+    }
 }
 
 pub(crate) fn open_lock(path: &Path) -> anyhow::Result<File> {

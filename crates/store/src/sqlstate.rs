@@ -67,7 +67,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let everybody = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(folder.path(), everybody).unwrap();
-        let embedded = Embedded::open(&folder.path().join("data"), Purpose::Command, &[]).unwrap();
+        let embedded =
+            Embedded::open(&folder.path().join("data"), Purpose::FirstCommand, &[]).unwrap();
         let mut connection = sigpersist_postgres::connect(embedded.url()).unwrap();
         for (query, state) in [
             ("SELECT 1 / 0", b"22012"),

@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 
 use self::receiver::Receiver;
 use super::listener::{bind, listening_line};
+use super::made_in;
 use super::open_files;
 use super::output::Output;
 use super::proof;
@@ -90,6 +91,9 @@ impl Demo {
 
         output.line("Starting a private Postgres in the data directory, and a server on it …")?;
         let database = Database::open(&config, Purpose::Serve)?;
+        if let Some(data_dir) = database.made_in() {
+            output.note(&made_in(data_dir));
+        }
         database.prepare(true)?;
         let data_dir = database
             .embedded_dir()

@@ -37,6 +37,11 @@ pub(in crate::cli) struct Add {
 }
 
 impl Add {
+    /// Whether the key is of the platform.
+    pub(super) fn is_of_platform(&self) -> bool {
+        self.holder.slug().is_none()
+    }
+
     pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let public_key = self.public_key()?;
         let form = json!({

@@ -21,6 +21,12 @@ pub(super) enum Key {
 }
 
 impl Key {
+    /// Whether it makes the embedded database if there is none: with a key of the platform, all else can be done on a
+    /// server.
+    pub(super) fn begins(&self) -> bool {
+        matches!(self, Self::Add(command) if command.is_of_platform())
+    }
+
     pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         match self {
             Self::Add(command) => command.run(door, output),

@@ -36,6 +36,11 @@ pub(super) enum Tenant {
 }
 
 impl Tenant {
+    /// Whether it makes the embedded database if there is none.
+    pub(super) fn begins(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Import(_))
+    }
+
     pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         match self {
             Self::Create(command) => command.run(door, output),

@@ -238,6 +238,7 @@ impl Upgrade {
         crate::embedded::make_role(cluster)?;
         Ok(Embedded {
             url: cluster.url("sigpersist"),
+            is_new: false,
             role: Role::Copy {
                 _supervisor: supervisor,
             },
