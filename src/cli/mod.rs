@@ -119,6 +119,9 @@ enum Command {
     /// Show decisions of hooks, and replay them.
     #[command(subcommand)]
     Decision(decision::Decision),
+    /// Save, get, list, delete and verify the signatures of a tenant.
+    #[command(subcommand)]
+    Signature(signature::Signature),
     /// Read a signature from a file: who signed it, with what, and when.
     Inspect(signature::Inspect),
     /// Verify a signature in a file. Exits with 0 only if every signer and countersigner passes.
@@ -181,6 +184,7 @@ impl Command {
             | Self::Hook(_)
             | Self::Policy(_)
             | Self::Decision(_)
+            | Self::Signature(_)
             | Self::Audit(audit::Audit::List(_) | audit::Audit::Verify(_))
             | Self::Log(_)
             | Self::Proof(proof::Proof::Get(_))
@@ -212,6 +216,7 @@ impl Command {
             Self::Hook(command) => command.run(door, output),
             Self::Policy(command) => command.run(door, output),
             Self::Decision(command) => command.run(door, output),
+            Self::Signature(command) => command.run(door, output),
             Self::Audit(audit::Audit::List(command)) => command.run(door, output),
             Self::Audit(audit::Audit::Verify(command)) => command.run(door, output),
             Self::Log(command) => command.run(door, output),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use sigpersist_hooks::COMPILED_AT_ONCE;
 use sigpersist_model::context::Caller;
+use sigpersist_model::error::Result;
 use sigpersist_runtime::fair_semaphore::FairSemaphore;
 use tokio::net::TcpListener;
 use tracing::warn;
@@ -21,6 +22,7 @@ use super::places::Places;
 use super::respond::{Incoming, respond};
 use super::route::{Audience, Route};
 use crate::app::App;
+use crate::tenants;
 
 /// Time that an upload or a new binding waits in the queue, in addition to the compile timeout, in milliseconds. The
 /// work before it may also run test cases.
@@ -83,6 +85,17 @@ impl Server {
     pub fn of_command_line(app: Arc<App>) -> Arc<Self> {
         let caller = Arc::new(Caller::command_line());
         Arc::new(Self::with(app, Side::CommandLine(caller)))
+    }
+
+    /// The same server, for the command line that acts as a tenant. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`tenants::command_line_as`].
+    pub fn acting_as(&self, slug: &str) -> Result<Arc<Self>> {
+        let caller = Arc::new(tenants::command_line_as(&self.app, slug)?);
+        let app = Arc::clone(&self.app);
+        Ok(Arc::new(Self::with(app, Side::CommandLine(caller))))
     }
 
     fn with(app: Arc<App>, side: Side) -> Self {

@@ -7,7 +7,7 @@ mod removal;
 mod tokens;
 mod usage;
 
-use sigpersist_model::context::Tenancy;
+use sigpersist_model::context::{Caller, Tenancy};
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::tenant::Tenant;
 
@@ -51,4 +51,21 @@ pub fn acted_for(app: &App, slug: &str) -> Result<Tenancy> {
         id: tenant.id,
         slug: tenant.slug.into(),
     })
+}
+
+/// The command line as a caller of a tenant. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] if there is no such tenant, [`Error::TenantSuspended`] as for its tokens.
+pub fn command_line_as(app: &App, slug: &str) -> Result<Caller> {
+    let tenant = get(app, slug)?;
+    if tenant.suspended_at.is_some() {
+        return Err(Error::TenantSuspended);
+    }
+    let tenancy = Tenancy {
+        id: tenant.id,
+        slug: tenant.slug.into(),
+    };
+    Ok(Caller::command_line_as(tenancy, tenant.quotas))
 }

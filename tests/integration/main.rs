@@ -84,6 +84,7 @@ mod schema;
 mod seals;
 mod searches;
 mod shadows;
+mod signature_commands;
 mod slow_clients;
 mod snapshots;
 mod streamed;

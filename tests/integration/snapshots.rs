@@ -409,6 +409,25 @@ fn every_command_is_told(by_server: bool) {
     told.by("audit list", &["acme"]);
     told.by("audit verify", &["acme"]);
     told.by("audit seal", &["acme"]);
+    run(&data_dir, &["policy", "trust", "acme", &authority]);
+    let platforms = told.server.clone();
+    if by_server {
+        // A tenant's own token.
+        write("acme", text(&token, "token"));
+        told.server[3] = path("acme");
+    }
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let thread = ["acme", "--document", "e", "--thread", "t"];
+    let tagged = [chained.as_str(), "--tag", "signed", "--stage", "draft"];
+    told.by("signature save", &[&thread[..], &tagged].concat());
+    told.by("signature get", &thread);
+    told.by("signature list", &["acme", "--tag", "signed"]);
+    told.by("signature verify", &thread);
+    told.by(
+        "signature delete",
+        &[&thread[..], &["--confirm", "e"]].concat(),
+    );
+    told.server = platforms;
     run(&data_dir, &["hook", "delete", "other", "tags"]);
     told.by("hook delete", &["acme", "tags"]);
     told.by("plugin delete", &["signer-tags"]);

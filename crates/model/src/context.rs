@@ -244,6 +244,15 @@ impl Caller {
             ..Self::nobody()
         }
     }
+
+    /// The same, acting as a tenant: whatever holds for the tenant's own callers, such as its quotas, holds for it.
+    pub fn command_line_as(tenant: Tenancy, quotas: Quotas<Option<u64>>) -> Self {
+        Self {
+            tenant: Some(tenant),
+            quotas,
+            ..Self::command_line()
+        }
+    }
 }
 
 /// A caller and the request it makes.

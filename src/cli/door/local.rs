@@ -8,15 +8,17 @@ use anyhow::Context as _;
 use bytes::{Buf as _, Bytes};
 use futures_util::{Stream, StreamExt as _};
 use http::Request;
+use sigpersist_model::error::Error;
 use tokio::runtime::{Handle, Runtime};
 
 use super::Streamed;
 use crate::app::App;
 use crate::http::{self as router, Server};
 
-/// The server's own code in this process, whose only caller is the command line.
+/// The server's own code in this process, whose only caller is the command line, perhaps as a tenant.
+#[derive(Clone)]
 pub(super) struct Local {
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
     server: Arc<Server>,
 }
 
@@ -28,8 +30,16 @@ impl Local {
             .build()
             .context("The asynchronous runtime can't be started")?;
         Ok(Self {
-            runtime,
+            runtime: Arc::new(runtime),
             server: Server::of_command_line(app),
+        })
+    }
+
+    /// The same, acting as a tenant.
+    pub(super) fn acting_as(&self, slug: &str) -> Result<Self, Error> {
+        Ok(Self {
+            runtime: Arc::clone(&self.runtime),
+            server: self.server.acting_as(slug)?,
         })
     }
 

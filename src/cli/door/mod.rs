@@ -15,8 +15,10 @@ mod tokens;
 use std::io::Read;
 use std::sync::Arc;
 
+use anyhow::ensure;
 use bytes::Bytes;
 use http::{Method, Request as HttpRequest, Response};
+use sigpersist_model::view::CallerView;
 
 use crate::app::App;
 use local::Local;
@@ -32,17 +34,28 @@ pub(super) use tokens::Tokens;
 type Streamed = Response<Box<dyn Read + Send>>;
 
 /// Answers requests.
-pub(super) struct Door(Way);
+pub(super) struct Door {
+    way: Way,
+    /// The tenant that it acts as.
+    tenant: Option<String>,
+}
 
+#[derive(Clone)]
 enum Way {
     Local(Local),
-    Remote(Box<Remote>),
+    Remote(Arc<Remote>),
+}
+
+impl From<Way> for Door {
+    fn from(way: Way) -> Self {
+        Self { way, tenant: None }
+    }
 }
 
 impl Door {
     /// Answers in this process.
     pub(super) fn local(app: Arc<App>) -> anyhow::Result<Self> {
-        Local::new(app).map(Way::Local).map(Self)
+        Local::new(app).map(Way::Local).map(Self::from)
     }
 
     /// Asks the server that the options name; none if they name none.
@@ -64,7 +77,38 @@ impl Door {
         token: &str,
     ) -> anyhow::Result<Self> {
         let remote = Remote::new(options, address, token)?;
-        Ok(Self(Way::Remote(Box::new(remote))))
+        Ok(Way::Remote(Arc::new(remote)).into())
+    }
+
+    /// The same door for the routes of a tenant's applications, whose paths name no tenant. In this process, the command
+    /// line acts as that tenant; a server is asked whether the token is one of that tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if the tenant does not exist or is suspended, a sentence if the token is somebody else's, and the errors
+    /// of a request.
+    pub(super) fn acting_as(&self, slug: &str) -> anyhow::Result<Self> {
+        let way = match &self.way {
+            Way::Local(local) => match local.acting_as(slug) {
+                Ok(local) => Way::Local(local),
+                Err(error) => return Err(Refusal::of_tenant(error, slug).into()),
+            },
+            Way::Remote(_) => {
+                let caller: CallerView = self.get(&["whoami"]).member("caller")?;
+                let own = caller.tenant.as_deref();
+                ensure!(
+                    own == Some(slug),
+                    "{}, but signatures are read and saved with a token of their tenant. Give one of `{slug}`, as `sigpersist token issue {slug}` prints it.",
+                    match own {
+                        Some(other) => format!("The token is of the tenant `{other}`"),
+                        None => "The token is of the platform".to_owned(),
+                    }
+                );
+                self.way.clone()
+            }
+        };
+        let tenant = Some(slug.to_owned());
+        Ok(Self { way, tenant })
     }
 
     /// Reads what is at this path, which is given by its segments.
@@ -93,7 +137,7 @@ impl Door {
     }
 
     fn exchange(&self, request: HttpRequest<Bytes>) -> anyhow::Result<Streamed> {
-        match &self.0 {
+        match &self.way {
             Way::Local(local) => Ok(local.exchange(request)),
             Way::Remote(remote) => remote.exchange(&request),
         }

@@ -42,6 +42,8 @@ pub(super) struct Asked {
     pub(super) is_within: bool,
     /// Whether it is about a proof.
     pub(super) is_proof: bool,
+    /// Whether it is about stored signatures.
+    pub(super) is_stored: bool,
 }
 
 #[derive(Deserialize)]
@@ -101,6 +103,27 @@ impl Refusal {
             code: Some(failure.code),
             details: Value::Null,
             sentence,
+        }
+    }
+
+    /// The reason why nobody can act as a tenant.
+    pub(super) fn of_tenant(error: Error, slug: &str) -> Self {
+        let code = error.code();
+        let asked = Asked {
+            tenant: Some(slug.to_owned()),
+            is_within: true,
+            ..Asked::default()
+        };
+        Self {
+            is_for_now: is_for_now(code),
+            code: Some(code.to_owned()),
+            details: Value::Null,
+            sentence: advised(
+                format!("{:#}", anyhow::Error::new(error)),
+                code,
+                &Value::Null,
+                &asked,
+            ),
         }
     }
 
@@ -168,6 +191,12 @@ fn advised(message: String, code: &str, details: &Value, asked: &Asked) -> Strin
         "decision_not_found" => {
             format!("`sigpersist decision list {slug}` shows the recorded ones")
         }
+        "precondition_failed" if asked.is_stored => {
+            let number = &details["current_version"];
+            return format!(
+                "Nothing was changed: the current version is now {number}. Look at it with `sigpersist signature get {slug}`, then decide again."
+            );
+        }
         "precondition_failed" if details["current_version"] == 0 => {
             return format!(
                 "Nothing was changed: the hook does not exist. `sigpersist hook list {slug}` shows all hooks."
@@ -187,6 +216,9 @@ fn advised(message: String, code: &str, details: &Value, asked: &Asked) -> Strin
         "settings_refused" => "fix the settings and try again".to_owned(),
         "signature_not_found" if asked.is_proof => {
             return "There is no such version: it was never stored, or it was deleted. A proof that you got before still verifies.".to_owned();
+        }
+        "signature_not_found" if asked.is_stored => {
+            format!("`sigpersist signature list {slug}` shows all signatures")
         }
         "signature_not_found" => {
             "to try a delete, give the `document` and `thread` of a stored signature, or its `cms`"

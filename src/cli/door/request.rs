@@ -44,8 +44,14 @@ impl<'a> Request<'a> {
                 tenant: Some((*slug).to_owned()),
                 is_within: !matches!(rest, [] | ["suspend" | "resume" | "usage"]),
                 is_proof: matches!(rest, ["signature", "proof"]),
+                is_stored: false,
             },
-            _ => Asked::default(),
+            _ => Asked {
+                is_within: door.tenant.is_some(),
+                is_stored: door.tenant.is_some(),
+                tenant: door.tenant.clone(),
+                is_proof: false,
+            },
         };
         Self {
             door,

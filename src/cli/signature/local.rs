@@ -1,26 +1,27 @@
 //! `sigpersist inspect` and `sigpersist verify`, which need neither a server nor a database.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
 use sigpersist_model::time;
 use sigpersist_verify::pki::{Anchors, Basis, Revocation};
-use sigpersist_verify::{Body, Judging, Report, Signer, Time, certificates, report};
+use sigpersist_verify::{Body, Judging, Report, Signer, Time, report};
 
-use super::output::{Output, shown};
-use super::rules::RuleOptions;
+use super::{read, read_certificates};
+use crate::cli::output::{Output, shown};
+use crate::cli::rules::RuleOptions;
 
 #[derive(Debug, Args)]
-pub(super) struct Inspect {
+pub(in crate::cli) struct Inspect {
     /// The signature: CMS in DER, BER, base64 or PEM, or XML.
     file: PathBuf,
 }
 
 impl Inspect {
-    pub(super) fn run(self, output: &Output) -> anyhow::Result<()> {
+    pub(in crate::cli) fn run(self, output: &Output) -> anyhow::Result<()> {
         let file = read(&self.file)?;
         let told = report(&Body::from_file(&file), None);
         output.result(&text(&told), &json!(told))?;
@@ -29,7 +30,7 @@ impl Inspect {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Verify {
+pub(in crate::cli) struct Verify {
     /// The signature: CMS in DER, BER, base64 or PEM, or XML.
     file: PathBuf,
     /// The signed document, if the signature is detached.
@@ -51,7 +52,7 @@ pub(super) struct Verify {
 }
 
 impl Verify {
-    pub(super) fn run(self, output: &Output) -> anyhow::Result<()> {
+    pub(in crate::cli) fn run(self, output: &Output) -> anyhow::Result<()> {
         let file = read(&self.file)?;
         let document = self.document.as_deref().map(read).transpose()?;
         let told = report(
@@ -88,26 +89,6 @@ fn check_readable(told: &Report) -> anyhow::Result<()> {
         Some(problem) => bail!("{}", problem.trim_end_matches('.').to_owned()),
         None => Ok(()),
     }
-}
-
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(file).with_context(|| format!("The file {} can't be read", file.display()))
-}
-
-/// The certificates of several files, each of which has one at least.
-fn read_certificates(files: &[PathBuf]) -> anyhow::Result<Vec<Vec<u8>>> {
-    let mut all = Vec::new();
-    for file in files {
-        let bytes = read(file)?;
-        let found: Vec<_> = certificates(&bytes).collect();
-        ensure!(
-            !found.is_empty(),
-            "{} contains no certificate",
-            file.display()
-        );
-        all.extend(found);
-    }
-    Ok(all)
 }
 
 /// A report for people.
