@@ -79,6 +79,7 @@ mod refusals;
 mod registries;
 mod removal;
 mod row_security;
+mod rust_client;
 mod save;
 mod schema;
 mod seals;

@@ -23,6 +23,11 @@ impl Call {
         serde_json::from_slice(&self.body).unwrap()
     }
 
+    /// The body as it was received.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// The event's document and version, or its type.
     pub(crate) fn told(&self) -> String {
         let event = self.json();
