@@ -1,5 +1,6 @@
-//! Publishers of plugins: the keys that this server trusts, and signatures by them, in the format of minisign
-//! (<https://jedisct1.github.io/minisign/>, "Signature format"). Minisign itself can make and verify them.
+//! Publishers of plugins: the keys that this server trusts, and signatures by them.
+//!
+//! Both have the format of minisign (<https://jedisct1.github.io/minisign/>), which can make and verify them, too.
 //!
 //! A signature covers the component, and a trusted comment that states the plugin's name and version. So nobody can upload
 //! the signed bytes under another plugin's name, and the server notices if an older version is to replace a newer one.

@@ -20,7 +20,7 @@ CREATE POLICY own ON signature_terms USING (tenant_id = current_tenant());
 
 -- Older servers save versions whose signers are indexed later.
 ALTER TABLE signature_versions ADD COLUMN signers_indexed boolean NOT NULL DEFAULT false;
-COMMENT ON COLUMN signature_versions.signers_indexed IS 'Whether its signers are in signature_terms, if there are any';
+COMMENT ON COLUMN signature_versions.signers_indexed IS 'Whether its signers are indexed, if there are any';
 CREATE INDEX signature_versions_unindexed_idx ON signature_versions (tenant_id, signature_id, version)
     WHERE NOT signers_indexed;
 GRANT UPDATE (signers_indexed) ON signature_versions TO sigpersist_server;

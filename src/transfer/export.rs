@@ -231,13 +231,13 @@ fn policy(snapshot: &mut Snapshot<'_>, file: &mut File<'_>) -> Result<()> {
 
 fn hooks(snapshot: &mut Snapshot<'_>, file: &mut File<'_>) -> Result<()> {
     for (plugin_id, plugin, sha256) in snapshot.export_revisions()? {
-        let (component, cases, origin, signature) = snapshot.export_component(plugin_id, sha256)?;
+        let revision = snapshot.export_component(plugin_id, sha256)?;
         file.add(&Line::Revision(Revision {
             plugin,
-            cases,
-            origin,
-            signature,
-            component: BASE64.encode(component),
+            cases: revision.cases,
+            origin: revision.origin,
+            signature: revision.signature,
+            component: BASE64.encode(revision.component),
         }))?;
     }
     for hook in snapshot.export_hooks()? {

@@ -519,7 +519,7 @@ fn artefacts_of_other_kinds_and_bombs_are_refused_in_plain_words() {
     refused(
         MANIFEST,
         &of(&|it| {
-            it["layers"][0]["mediaType"] = json!("application/vnd.oci.image.layer.v1.tar+gzip")
+            it["layers"][0]["mediaType"] = json!("application/vnd.oci.image.layer.v1.tar+gzip");
         }),
         "not application/wasm",
     );

@@ -109,6 +109,8 @@ pub use snapshot::Snapshot;
 pub use trail::{ChainOf, KnownEvents, StoredPart};
 pub use transfer_in::NewPart;
 pub use transfer_known::KnownThread;
-pub use transfer_out::{Exported, ExportedInput, InputPlace, JudgementPlace, VersionPlace};
+pub use transfer_out::{
+    Exported, ExportedInput, ExportedRevision, InputPlace, JudgementPlace, VersionPlace,
+};
 pub use webhook_state::WebhooksState;
 pub use webhooks::NewWebhook;

@@ -653,7 +653,7 @@ diesel::table! {
         signature -> Bytea,
         /// Random bytes in the seal of the version's entry in the log; null until the version is logged
         salt -> Nullable<Bytea>,
-        /// Whether its signers are in signature_terms, if there are any
+        /// Whether its signers are indexed, if there are any
         signers_indexed -> Bool,
     }
 }

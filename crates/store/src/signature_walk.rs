@@ -33,7 +33,7 @@ pub(super) struct Walk<'a> {
     /// The most threads of each value of a label that can be on the page; none if all threads are read.
     wanted: Option<i64>,
     /// The walk that gathers the threads before they are put in order.
-    gathered: Option<Box<Walk<'a>>>,
+    gathered: Option<Box<Self>>,
     /// Whether nothing but the path itself counts: no other filters, no bounds.
     bare: bool,
 }

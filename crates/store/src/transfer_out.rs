@@ -177,6 +177,19 @@ struct JudgementRow {
     decisions: Value,
 }
 
+/// The parts of a plugin's revision that are exported.
+#[derive(Debug, Queryable)]
+pub struct ExportedRevision {
+    /// Its component.
+    pub component: Vec<u8>,
+    /// Its test cases.
+    pub cases: Value,
+    /// The artefact that it came from.
+    pub origin: Option<String>,
+    /// Its publisher's signature.
+    pub signature: Option<String>,
+}
+
 impl Snapshot<'_> {
     /// The number of rows of each kind.
     pub fn export_counts(&mut self) -> Result<Counts> {
@@ -315,12 +328,8 @@ impl Snapshot<'_> {
             .collect()
     }
 
-    /// A revision's component, test cases, origin and publisher's signature.
-    pub fn export_component(
-        &mut self,
-        plugin_id: i32,
-        sha256: Digest,
-    ) -> Result<(Vec<u8>, Value, Option<String>, Option<String>)> {
+    /// The parts of a revision that are exported.
+    pub fn export_component(&mut self, plugin_id: i32, sha256: Digest) -> Result<ExportedRevision> {
         self.run(|connection| {
             plugin_revisions::table
                 .find((plugin_id, &sha256.0[..]))

@@ -32,7 +32,7 @@ pub(in crate::cli) struct Keygen {
     #[arg(default_value = "publisher")]
     name: PathBuf,
     /// Do not encrypt the secret key with a password. Without it, the password is asked for, or read from
-    /// SIGPERSIST_KEY_PASSWORD.
+    /// `SIGPERSIST_KEY_PASSWORD`.
     #[arg(long)]
     no_password: bool,
 }

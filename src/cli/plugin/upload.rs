@@ -25,7 +25,7 @@ use crate::cli::registry::{RegistryOptions, pull, reference_of};
 pub(in crate::cli) struct Upload {
     /// The plugin's name: lower-case letters, digits and hyphens.
     name: String,
-    /// The component: a file, or oci://REFERENCE for an artefact in a registry, which this machine pulls.
+    /// The component: a file, or `oci://REFERENCE` for an artefact in a registry, which this machine pulls.
     file: String,
     /// The tenant that owns the plugin, and alone may bind it [default: the platform, whose plugins any tenant may
     /// bind].

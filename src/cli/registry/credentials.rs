@@ -26,7 +26,7 @@ pub(in crate::cli) struct RegistryOptions {
     /// Your name at the registry [default: what `docker login` keeps for it, otherwise none].
     #[arg(long, value_name = "NAME", env = "SIGPERSIST_REGISTRY_USERNAME")]
     registry_username: Option<String>,
-    /// File with your password or access token for the registry; SIGPERSIST_REGISTRY_PASSWORD may have it instead.
+    /// File with your password or access token for the registry; `SIGPERSIST_REGISTRY_PASSWORD` may have it instead.
     #[arg(long, value_name = "FILE", requires = "registry_username")]
     registry_password_file: Option<PathBuf>,
     /// Ask the registry without encryption. Registries on this machine (localhost, 127.0.0.1) are always asked so.
