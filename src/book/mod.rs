@@ -28,6 +28,7 @@ macro_rules! sources {
 const PAGES: &[(&str, &str)] = sources![include_str:
     "README.md",
     "admins.md",
+    "browser.md",
     "clients/README.md",
     "contract.md",
     "events.md",
@@ -38,6 +39,7 @@ const PAGES: &[(&str, &str)] = sources![include_str:
     "generators.md",
     "operators.md",
     "plugin-cases.md",
+    "plugin-registry.md",
     "running.md",
     "signatures.md",
 ];
