@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, RETRY_AFTER, TE, TRAILER,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, RETRY_AFTER, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Method};
@@ -81,6 +81,8 @@ pub struct Answer {
     pub status: u16,
     /// The time for which it asks us to wait, at most [`retry::MAX_RETRY_AFTER`].
     pub retry_after: Option<Duration>,
+    /// The time for which it may be kept (RFC 9111 section 5.2.2.1); zero if it asks not to be, none if it does not say.
+    pub max_age: Option<Duration>,
     /// Its body, or the beginning of it.
     pub body: Vec<u8>,
     /// Whether its body is longer.
@@ -93,6 +95,7 @@ impl fmt::Debug for Answer {
         f.debug_struct("Answer")
             .field("status", &self.status)
             .field("retry_after", &self.retry_after)
+            .field("max_age", &self.max_age)
             .field("body_bytes", &self.body.len())
             .field("is_cut", &self.is_cut)
             .finish()
@@ -140,6 +143,8 @@ pub(crate) fn exchange(
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| retry::retry_after(value.to_str().ok()?, SystemTime::now()));
+    let cached = response.headers().get_all(CACHE_CONTROL).iter();
+    let max_age = max_age(cached.filter_map(|value| value.to_str().ok()));
     let most = u64::try_from(limits.max_answer).unwrap_or(u64::MAX);
     let mut body = Vec::new();
     response
@@ -153,9 +158,27 @@ pub(crate) fn exchange(
     Ok(Answer {
         status,
         retry_after,
+        max_age,
         body,
         is_cut,
     })
+}
+
+/// The time for which directives of `Cache-Control` let an answer be kept. The shortest counts.
+fn max_age<'a>(values: impl Iterator<Item = &'a str>) -> Option<Duration> {
+    let directives = values.flat_map(|value| value.split(',')).map(str::trim);
+    let times = directives.filter_map(|directive| {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        match name.to_ascii_lowercase().as_str() {
+            "no-store" | "no-cache" => Some(Duration::ZERO),
+            "max-age" => {
+                let seconds = value.trim_matches('"').parse::<u32>().ok()?;
+                Some(Duration::from_secs(seconds.into()))
+            }
+            _ => None,
+        }
+    });
+    times.min()
 }
 
 /// Reduces an error of the library to its class. Its text may have parts of the answer.
@@ -172,5 +195,22 @@ fn failure(error: &ureq::Error, until: Instant) -> Failure {
             Failure::TooLong
         }
         _ => Failure::Broken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_says_for_how_long_it_may_be_kept() {
+        let seconds = |values: &[&str]| max_age(values.iter().copied()).map(|age| age.as_secs());
+        assert_eq!(seconds(&[]), None);
+        assert_eq!(seconds(&["public"]), None);
+        assert_eq!(seconds(&["public, Max-Age=\"300\""]), Some(300));
+        assert_eq!(seconds(&["max-age=300", "max-age=60"]), Some(60));
+        assert_eq!(seconds(&["max-age=300, no-cache"]), Some(0));
+        assert_eq!(seconds(&["no-store"]), Some(0));
+        assert_eq!(seconds(&["max-age=soon", "max-age=-1"]), None);
     }
 }

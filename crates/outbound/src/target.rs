@@ -87,6 +87,13 @@ impl Target {
         self.uri.to_string()
     }
 
+    /// The host in lower case, and the port if it is not the usual one: `id.example.com`, `id.example.com:8443`.
+    pub fn authority(&self) -> &str {
+        self.uri
+            .authority()
+            .map_or("", |authority| authority.as_str())
+    }
+
     /// The port, also if the URL does not name it.
     pub fn port(&self) -> u16 {
         self.port

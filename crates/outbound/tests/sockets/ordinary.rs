@@ -49,6 +49,7 @@ fn a_request_arrives_as_it_was_made() {
         Answer {
             status: 204,
             retry_after: None,
+            max_age: None,
             body: vec![],
             is_cut: false
         }
