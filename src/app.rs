@@ -13,7 +13,7 @@ use sigpersist_postgres::ROOT_DATA_DIR;
 use sigpersist_postgres::embedded::{Embedded, Purpose};
 use sigpersist_runtime::blocking;
 use sigpersist_runtime::examinations::Examinations;
-use sigpersist_runtime::fair_semaphore::{TenantSemaphores, acquire};
+use sigpersist_runtime::fair_semaphore::{FairSemaphore, TenantSemaphores, acquire};
 use sigpersist_runtime::meters::Meters;
 use sigpersist_runtime::readiness::Readiness;
 use sigpersist_runtime::trickle::Trickle;
@@ -33,6 +33,9 @@ use crate::waiters::Waiters;
 const KNOWN_HEALTHS: usize = 10_000;
 /// Maximum number of concurrent loads of keys and hooks.
 const LOADS_AT_ONCE: usize = 8;
+/// Maximum number of concurrent fetches of the keys of identity providers, and of those of one tenant.
+const FETCHES_AT_ONCE: usize = 16;
+const FETCHES_OF_TENANT: usize = 2;
 /// The most refusals of a tenant that this server adds to its log in a minute.
 const REFUSALS_PER_MINUTE: u32 = 20;
 const DEFAULT_DATA_DIR: &str = "./sigpersist-data";
@@ -71,6 +74,11 @@ pub struct App {
     pub heads_file: Option<PathBuf>,
     /// Makes requests to addresses that others choose, once it is needed.
     outbound: OnceLock<Outbound>,
+    /// Makes requests to identity providers, once it is needed. Operators list their hosts, so they may be in the operators'
+    /// own network, where no tenant's webhook may lead.
+    outbound_to_issuers: OnceLock<Outbound>,
+    /// Limits concurrent fetches of the keys of identity providers.
+    pub fetches: FairSemaphore,
     /// Those who wait for events.
     pub waiters: Arc<Waiters>,
     /// Limits concurrent inspections and verifications of signatures.
@@ -111,6 +119,13 @@ impl App {
                 }),
             heads_file: database.heads_file(&config),
             outbound: OnceLock::new(),
+            outbound_to_issuers: OnceLock::new(),
+            fetches: FairSemaphore::with_part(
+                "fetches",
+                FETCHES_AT_ONCE,
+                FETCHES_OF_TENANT,
+                config.http.queue_timeout_ms,
+            ),
             waiters,
             caches,
             engine: Arc::new(engine),
@@ -177,23 +192,24 @@ impl App {
             return Ok(outbound);
         }
         let config = &self.config.webhooks;
-        let allow = entries(&config.allow).map(str::parse);
-        let rules = Rules {
-            allow: allow
-                .collect::<Result<_, _>>()
-                .context("The setting webhooks.allow is not valid")?,
-        };
-        let roots = match &config.ca_file {
-            Some(path) => Roots::Pem(std::fs::read(path).with_context(|| {
-                format!(
-                    "The file {} (webhooks.ca_file) can't be read",
-                    path.display()
-                )
-            })?),
-            None => Roots::System,
-        };
-        let outbound = Outbound::new(rules, roots)?;
+        let names = ["webhooks.allow", "webhooks.ca_file"];
+        let outbound = new_outbound(&config.allow, config.ca_file.as_deref(), names)?;
         Ok(self.outbound.get_or_init(|| outbound))
+    }
+
+    /// Makes requests to identity providers. Loads the certificate authorities at the first call.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about the setting at fault.
+    pub fn outbound_to_issuers(&self) -> anyhow::Result<&Outbound> {
+        if let Some(outbound) = self.outbound_to_issuers.get() {
+            return Ok(outbound);
+        }
+        let config = &self.config.auth;
+        let names = ["auth.jwks_allow", "auth.jwks_ca_file"];
+        let outbound = new_outbound(&config.jwks_allow, config.jwks_ca_file.as_deref(), names)?;
+        Ok(self.outbound_to_issuers.get_or_init(|| outbound))
     }
 
     /// A URL that somebody entered, in the spelling in which it is stored. Asks DNS, so it blocks for seconds at worst.
@@ -219,6 +235,27 @@ impl App {
     pub fn listen(&self) -> Result<Changes> {
         Changes::listen(&self.store, Arc::clone(&self.readiness)).map_err(Error::internal)
     }
+}
+
+/// Reads the settings of requests to others: addresses that are allowed, and a file with certificate authorities.
+fn new_outbound(
+    allow: &str,
+    ca_file: Option<&Path>,
+    [allow_name, ca_file_name]: [&str; 2],
+) -> anyhow::Result<Outbound> {
+    let allow = entries(allow).map(str::parse);
+    let rules = Rules {
+        allow: allow
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("The setting {allow_name} is not valid"))?,
+    };
+    let roots = match ca_file {
+        Some(path) => Roots::Pem(std::fs::read(path).with_context(|| {
+            format!("The file {} ({ca_file_name}) can't be read", path.display())
+        })?),
+        None => Roots::System,
+    };
+    Ok(Outbound::new(rules, roots)?)
 }
 
 /// Number of processors, but at least two, so that one tenant's half never takes all permits.

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`http`] | warp: routes, bodies, answers, the OpenAPI document |
 //! | [`auth`] | JSON Web Tokens |
-//! | [`signatures`], [`policy`], [`tenants`], [`plugins`], [`decisions`], [`trials`], [`audit`], [`transfer`] | the use-cases, in plain Rust |
+//! | [`signatures`], [`policy`], [`tenants`], [`issuers`], [`plugins`], [`decisions`], [`trials`], [`audit`], [`transfer`] | the use-cases, in plain Rust |
 //! | [`log`], [`events`], [`webhooks`] | what happened to a tenant, proven and told |
 //! | [`spool`] | exports and imports in progress, with their files |
 //! | [`cli`] | the command line: requests of the API, answered in the process or by a server |
@@ -33,6 +33,7 @@ pub mod config;
 pub mod decisions;
 pub mod events;
 pub mod http;
+pub mod issuers;
 pub mod log;
 pub mod plugins;
 pub mod policy;

@@ -7,7 +7,6 @@ use jsonwebtoken as jwt;
 use serde_json::json;
 use sigpersist_model::key::Algorithm;
 
-use super::algorithm::to_jwt;
 use super::key::new_key_pair;
 use super::public_key::PublicKey;
 
@@ -32,20 +31,21 @@ fn made(algorithm: Algorithm) -> Option<jwt::DecodingKey> {
 }
 
 /// Takes as long as verifying the token with a key of this algorithm would. The result is ignored.
-pub(super) fn verify(token: &str, algorithm: Algorithm) {
+pub(super) fn verify(token: &str, algorithm: jwt::Algorithm) {
+    use jwt::Algorithm as Jwt;
     let key = match algorithm {
-        Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => &SECRET,
-        Algorithm::Rs256 | Algorithm::Ps256 => &RSA,
-        Algorithm::Es256 => &P256,
-        Algorithm::Es384 => &P384,
-        Algorithm::EdDsa => &ED25519,
+        Jwt::HS256 | Jwt::HS384 | Jwt::HS512 => &SECRET,
+        Jwt::ES256 => &P256,
+        Jwt::ES384 => &P384,
+        Jwt::EdDSA => &ED25519,
+        _ => &RSA,
     };
     if let (Some(key), Some((message, signature))) = (&**key, token.rsplit_once('.')) {
         drop(std::hint::black_box(jwt::crypto::verify(
             signature,
             message.as_bytes(),
             key,
-            to_jwt(algorithm),
+            algorithm,
         )));
     }
 }

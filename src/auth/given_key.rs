@@ -8,7 +8,7 @@ use super::public_key::PublicKey;
 
 /// Private members of a JSON Web Key, which only its owner may know (RFC 7518 sections 6.2.2, 6.3.2 and 6.4, RFC 8037
 /// section 2).
-const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+pub(super) const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 /// Greatest number of a set's key names that a message lists.
 const MAX_NAMED: usize = 10;
 

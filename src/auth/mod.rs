@@ -7,9 +7,11 @@ pub mod envelope;
 mod forgery;
 mod given_key;
 pub mod key;
+pub mod key_set;
+pub mod key_sets;
 pub mod public_key;
 pub mod token;
 
-pub use authenticator::Authenticator;
+pub use authenticator::{Authenticator, Loaded, Step};
 pub use given_key::GivenKey;
 pub use key::no_master_key;

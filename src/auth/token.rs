@@ -8,9 +8,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use jsonwebtoken as jwt;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sigpersist_model::context::{OneDocument, Scope};
 use sigpersist_model::error::{Error, Result};
+use sigpersist_model::issuer::{DEFAULT_LIFETIME_S, IssuerRules, MAX_ISSUER_BYTES};
 use sigpersist_model::key::{Algorithm, StoredKey};
 use sigpersist_model::signature::check_label;
 use sigpersist_runtime::vault::Vault;
@@ -27,6 +28,15 @@ const NO_JWT: Error = Error::InvalidToken("it does not have the three parts of a
 /// The only message for all cases in which no key verifies a token, so that it does not reveal which keys exist.
 pub(super) const UNVERIFIED: Error = Error::InvalidToken(
     "no active key verifies it: check its `kid`, its `alg` and the key that signed it",
+);
+
+/// The error for a token of an issuer that no tenant trusts for such tokens.
+const OF_NOBODY: Error = Error::InvalidToken(
+    "its issuer is trusted only for tokens with another `aud`, or with other values of the claims that are required",
+);
+/// The error for a token that several tenants trust, or one tenant by several sets of rules.
+const OF_SEVERAL: Error = Error::InvalidToken(
+    "it matches the rules of more than one issuer here: ask for a token with one `aud`, or one value of the claims that are required",
 );
 
 /// The claims of a verified token. Unknown scopes are left out: they allow nothing here.
@@ -168,8 +178,10 @@ fn scopes(scope: Option<&Value>, scp: Option<&Value>) -> Result<Vec<Scope>> {
 pub struct Header {
     /// The name of the key that signed the token.
     pub kid: String,
-    /// The algorithm; none if no key here may be used with it.
+    /// The algorithm; none if no key of ours may be used with it.
     pub algorithm: Option<Algorithm>,
+    /// The algorithm as the library names it.
+    pub(super) jwt: jwt::Algorithm,
 }
 
 /// Reads a token's header, and checks that the token has the form of a signed JWT.
@@ -208,6 +220,7 @@ pub fn header(token: &str) -> Result<Header> {
         Some(kid) if is_key_id(&kid) => Ok(Header {
             kid,
             algorithm: from_jwt(header.alg),
+            jwt: header.alg,
         }),
         _ => Err(Error::InvalidToken("its header has no usable `kid`")),
     }
@@ -236,22 +249,135 @@ pub fn verify(
     tenant_slug: Option<&str>,
     config: &AuthConfig,
 ) -> Result<Claims> {
-    let mut validation = jwt::Validation::new(to_jwt(algorithm));
-    validation.leeway = config.leeway_s;
-    validation.validate_nbf = true;
-    validation.set_required_spec_claims(&["exp"]);
-    match &config.audience {
-        Some(audience) => {
-            validation.set_audience(&[audience]);
-            validation.required_spec_claims.insert("aud".to_owned());
-        }
-        None => validation.validate_aud = false,
+    let mut validation = validation(to_jwt(algorithm), config);
+    if let Some(audience) = &config.audience {
+        validation.validate_aud = true;
+        validation.set_audience(&[audience]);
+        validation.required_spec_claims.insert("aud".to_owned());
     }
     if let Some(issuer) = &config.issuer {
         validation.set_issuer(&[issuer]);
         validation.required_spec_claims.insert("iss".to_owned());
     }
-    let claims = jwt::decode::<GivenClaims>(token, key, &validation)
+    let Checked {
+        claims,
+        valid_until,
+        bound_to,
+    } = checked(token, key, &validation, config, config.max_token_lifetime_s)?;
+    if bound_to.is_some() && tenant_slug.is_none() {
+        return Err(Error::InvalidToken(
+            "it is for one document, but its key belongs to no tenant",
+        ));
+    }
+    let tenant = text(claims.tenant, "its `tenant` is not text")?;
+    if tenant.is_some_and(|tenant| Some(tenant.as_str()) != tenant_slug) {
+        return Err(Error::InvalidToken("it is for another tenant than its key"));
+    }
+    Ok(Claims {
+        valid_until,
+        subject: subject(claims.sub)?,
+        scopes: scopes(claims.scope.as_ref(), claims.scp.as_ref())?,
+        bound_to,
+    })
+}
+
+/// The rules that are chosen for a token of an identity provider, before anything of it is verified.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Chosen<'a> {
+    /// The only rules that match.
+    One(&'a IssuerRules),
+    /// None match.
+    None,
+    /// Several match.
+    Several,
+}
+
+/// Verifies a token with the key of an identity provider that its `kid` names.
+///
+/// The algorithm was found to fit the key. Whether the token matches any rules, only somebody learns whose token the provider
+/// did sign.
+///
+/// # Errors
+///
+/// [`Error::InvalidToken`] or [`Error::ExpiredToken`].
+pub(super) fn verify_issued(
+    token: &str,
+    algorithm: jwt::Algorithm,
+    key: &jwt::DecodingKey,
+    issuer: &str,
+    chosen: Chosen<'_>,
+    config: &AuthConfig,
+) -> Result<Claims> {
+    let mut validation = validation(algorithm, config);
+    validation.set_issuer(&[issuer]);
+    validation.required_spec_claims.insert("iss".to_owned());
+    let lifetime_s = match chosen {
+        Chosen::One(rules) => rules.max_lifetime_s.unwrap_or(DEFAULT_LIFETIME_S),
+        Chosen::None | Chosen::Several => u64::MAX,
+    };
+    let most_s = config.max_token_lifetime_s.min(lifetime_s);
+    let Checked {
+        claims,
+        valid_until,
+        bound_to,
+    } = checked(token, key, &validation, config, most_s)?;
+    let rules = match chosen {
+        Chosen::One(rules) => rules,
+        Chosen::None => return Err(OF_NOBODY),
+        Chosen::Several => return Err(OF_SEVERAL),
+    };
+    let all = claims_of(token).ok_or(UNVERIFIED)?;
+    Ok(Claims {
+        valid_until,
+        subject: subject(claims.sub)?,
+        scopes: rules.scopes(&all),
+        bound_to,
+    })
+}
+
+/// The `iss` of a token, and all its claims, before anything is verified; none if it has no `iss` of a usable length.
+pub(super) fn unverified_issuer(token: &str) -> Option<(String, Map<String, Value>)> {
+    let claims = claims_of(token)?;
+    let issuer = claims.get("iss")?.as_str()?.to_owned();
+    (1..=MAX_ISSUER_BYTES)
+        .contains(&issuer.len())
+        .then_some((issuer, claims))
+}
+
+/// The claims of a token, unverified.
+fn claims_of(token: &str) -> Option<Map<String, Value>> {
+    let part = token.split('.').nth(1)?;
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
+}
+
+/// Checks of all tokens, whoever signed them.
+fn validation(algorithm: jwt::Algorithm, config: &AuthConfig) -> jwt::Validation {
+    let mut validation = jwt::Validation::new(algorithm);
+    validation.leeway = config.leeway_s;
+    validation.validate_nbf = true;
+    validation.validate_aud = false;
+    validation.set_required_spec_claims(&["exp"]);
+    validation
+}
+
+/// A token whose signature and times are right.
+struct Checked {
+    claims: GivenClaims,
+    /// The time of its end, with the permitted clock skew.
+    valid_until: DateTime<Utc>,
+    /// The only document that it is for.
+    bound_to: Option<OneDocument>,
+}
+
+/// Verifies signature and times.
+fn checked(
+    token: &str,
+    key: &jwt::DecodingKey,
+    validation: &jwt::Validation,
+    config: &AuthConfig,
+    max_lifetime_s: u64,
+) -> Result<Checked> {
+    let claims = jwt::decode::<GivenClaims>(token, key, validation)
         .map_err(|error| refusal(error.kind(), token))?
         .claims;
     let latest = now_s().saturating_add(config.leeway_s);
@@ -261,23 +387,21 @@ pub fn verify(
         _ => None,
     };
     let expires_s = claims.exp.as_ref().and_then(seconds).ok_or(NO_EXPIRY)?;
-    if expires_s > latest.saturating_add(config.max_token_lifetime_s) {
+    if expires_s > latest.saturating_add(max_lifetime_s) {
         return Err(Error::InvalidToken(
             "it is valid for longer than this server allows",
         ));
     }
-    let bound_to = bound_to(claims.sigpersist_document, claims.sigpersist_thread)?;
-    if bound_to.is_some() {
-        if tenant_slug.is_none() {
-            return Err(Error::InvalidToken(
-                "it is for one document, but its key belongs to no tenant",
-            ));
-        }
-        if expires_s > latest.saturating_add(config.max_document_token_lifetime_s) {
-            return Err(Error::InvalidToken(
-                "it is valid for longer than this server allows for a token for one document",
-            ));
-        }
+    let bound_to = bound_to(
+        claims.sigpersist_document.clone(),
+        claims.sigpersist_thread.clone(),
+    )?;
+    if bound_to.is_some()
+        && expires_s > latest.saturating_add(config.max_document_token_lifetime_s)
+    {
+        return Err(Error::InvalidToken(
+            "it is valid for longer than this server allows for a token for one document",
+        ));
     }
     match claims.iat.as_ref().map(seconds) {
         None => {}
@@ -291,23 +415,23 @@ pub fn verify(
         }
         Some(Some(_)) => {}
     }
-    text(claims.iss, "its `iss` is not text")?;
-    let tenant = text(claims.tenant, "its `tenant` is not text")?;
-    if tenant.is_some_and(|tenant| Some(tenant.as_str()) != tenant_slug) {
-        return Err(Error::InvalidToken("it is for another tenant than its key"));
-    }
-    let subject = text(claims.sub, "its `sub` is not text")?;
+    text(claims.iss.clone(), "its `iss` is not text")?;
     let valid_until_s = i64::try_from(expires_s.saturating_add(config.leeway_s));
-    Ok(Claims {
-        valid_until: valid_until_s
-            .ok()
-            .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
-            .unwrap_or(DateTime::<Utc>::MAX_UTC),
-        // Postgres can't store U+0000 in text.
-        subject: subject.map(|subject| subject.replace('\0', "\u{fffd}")),
-        scopes: scopes(claims.scope.as_ref(), claims.scp.as_ref())?,
+    let valid_until = valid_until_s
+        .ok()
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC);
+    Ok(Checked {
+        claims,
+        valid_until,
         bound_to,
     })
+}
+
+fn subject(claim: Option<Value>) -> Result<Option<String>> {
+    let subject = text(claim, "its `sub` is not text")?;
+    // Postgres can't store U+0000 in text.
+    Ok(subject.map(|subject| subject.replace('\0', "\u{fffd}")))
 }
 
 /// Reads the claims of a token whose form was checked before.

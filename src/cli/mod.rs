@@ -13,6 +13,7 @@ mod exit;
 mod failure;
 mod holder;
 mod hook;
+mod issuer;
 mod key;
 mod listener;
 mod log;
@@ -101,6 +102,9 @@ enum Command {
     /// Manage the keys that verify tokens.
     #[command(subcommand)]
     Key(key::Key),
+    /// Manage the identity providers whose tokens a tenant trusts.
+    #[command(subcommand)]
+    Issuer(issuer::Issuer),
     /// Manage the master key, which encrypts secrets at rest.
     #[command(subcommand)]
     MasterKey(master_key::MasterKey),
@@ -179,6 +183,7 @@ impl Command {
             | Self::ManPages(_) => true,
             Self::Tenant(_)
             | Self::Key(_)
+            | Self::Issuer(_)
             | Self::Token(_)
             | Self::Plugin(plugin::Plugin::Stored(_))
             | Self::Hook(_)
@@ -211,6 +216,7 @@ impl Command {
         match self {
             Self::Tenant(command) => command.run(door, output),
             Self::Key(command) => command.run(door, output),
+            Self::Issuer(command) => command.run(door, output),
             Self::Token(command) => command.run(door, output),
             Self::Plugin(plugin::Plugin::Stored(command)) => command.run(door, output),
             Self::Hook(command) => command.run(door, output),

@@ -242,6 +242,22 @@ pub struct AuthConfig {
     pub max_token_lifetime_s: u64,
     /// Maximum time until a token for one document expires, in seconds.
     pub max_document_token_lifetime_s: u64,
+    /// Hosts from which the keys of identity providers may be fetched, separated by commas.
+    pub jwks_hosts: String,
+    /// Addresses that these hosts may have besides public ones, separated by commas.
+    pub jwks_allow: String,
+    /// PEM file with the certificate authorities that are trusted for them instead of the system's.
+    pub jwks_ca_file: Option<PathBuf>,
+    /// Maximum time for which a provider's keys are used without asking it again, in seconds, if it allows that.
+    pub jwks_max_age_s: u64,
+    /// Minimum time between two fetches of the same keys, in seconds.
+    pub jwks_interval_s: u64,
+    /// Maximum time for which a provider's keys are used while it can't be reached, in seconds.
+    pub jwks_keep_s: u64,
+    /// Maximum time of a fetch, in milliseconds.
+    pub jwks_timeout_ms: u64,
+    /// Maximum number of identity providers of a tenant.
+    pub max_issuers_per_tenant: usize,
 }
 
 impl Default for AuthConfig {
@@ -252,6 +268,14 @@ impl Default for AuthConfig {
             leeway_s: 30,
             max_token_lifetime_s: 366 * 24 * 3600,
             max_document_token_lifetime_s: 15 * 60,
+            jwks_hosts: String::new(),
+            jwks_allow: String::new(),
+            jwks_ca_file: None,
+            jwks_max_age_s: 3_600,
+            jwks_interval_s: 30,
+            jwks_keep_s: 24 * 3_600,
+            jwks_timeout_ms: 5_000,
+            max_issuers_per_tenant: 10,
         }
     }
 }

@@ -77,6 +77,14 @@ impl Config {
                 "database.pool_timeout_ms",
                 usize::try_from(self.database.pool_timeout_ms).unwrap_or(usize::MAX),
             ),
+            (
+                "auth.jwks_timeout_ms",
+                usize::try_from(self.auth.jwks_timeout_ms).unwrap_or(usize::MAX),
+            ),
+            (
+                "auth.jwks_interval_s",
+                usize::try_from(self.auth.jwks_interval_s).unwrap_or(usize::MAX),
+            ),
             ("hooks.timeout_ms", self.hooks.timeout_ms as usize),
             ("hooks.max_memory_bytes", self.hooks.max_memory_bytes),
             (
@@ -170,6 +178,7 @@ fn every_setting() -> Config {
         auth: AuthConfig {
             issuer: Some(String::new()),
             audience: Some(String::new()),
+            jwks_ca_file: Some(PathBuf::new()),
             ..AuthConfig::default()
         },
         hooks: HooksConfig {

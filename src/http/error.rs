@@ -164,9 +164,10 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
         Error::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
         Error::UnsupportedTransferEncoding => StatusCode::NOT_IMPLEMENTED,
-        Error::NotReady(_) | Error::Overloaded | Error::DatabaseUnavailable(_) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Error::NotReady(_)
+        | Error::Overloaded
+        | Error::IssuerUnavailable
+        | Error::DatabaseUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::HookFailed { .. } | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -199,6 +200,7 @@ pub(super) fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
         | Error::RateLimited
         | Error::TooManyWaiting { .. }
         | Error::Overloaded
+        | Error::IssuerUnavailable
         | Error::DatabaseUnavailable(_) => (RETRY_AFTER, "1".to_owned()),
         Error::QuotaExceeded {
             retry_after: Some(wait),
@@ -223,10 +225,11 @@ fn log(error: &Error, status: StatusCode) {
     } else if status.is_server_error()
         && !matches!(
             error,
-            Error::Overloaded | Error::UnsupportedTransferEncoding
+            Error::Overloaded | Error::IssuerUnavailable | Error::UnsupportedTransferEncoding
         )
     {
-        // An overloaded server needs no extra line for each refusal; the line "Answered" is enough.
+        // An overloaded server needs no extra line for each refusal; the line "Answered" is enough. Failures to fetch keys
+        // have lines of their own.
         let mut causes = Vec::new();
         let mut source = error.source();
         while let Some(cause) = source {

@@ -102,6 +102,7 @@ pub(super) fn metrics(call: Call) -> Result<Reply> {
     let (idle, used) = app.store.connections();
     metrics::connections(idle, used);
     metrics::ready(app.readiness.lacks().is_empty());
+    app.caches.authenticator.key_sets().record();
     record_stored(app);
     Ok(Reply::bytes(TEXT, metrics::render().into_bytes()))
 }

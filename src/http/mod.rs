@@ -11,8 +11,8 @@
 //!   (with `given`), `query` and `form` parse them, by the table in `parameter`, with files in `multipart`; `preconditions` reads conditional headers. `budget` limits the
 //!   bytes of bodies and answers in memory.
 //! - `signatures`, a `list` of them, `many` at once or `streamed` in `lines`, `verdicts`, `policy`, `plugins`, `hooks`, their
-//!   `bindings`, `trials`, `decisions`, `audit`, `log`,
-//!   `proof`, `public_log`, `witnesses`, `events`, `webhooks`, `tenants`, `transfers`, `keys`, `whoami` and `health` have the
+//!   `bindings`, `trials`, `decisions`, `audit`, `log`, `proof`, `public_log`, `witnesses`, `events`, `webhooks`, `tenants`,
+//!   `transfers`, `keys`, `issuers`, `whoami` and `health` have the
 //!   handlers; `operators` has what the handlers for operators share. `reply`, in `pieces` or from a `file`, in the
 //!   `representation` that is asked for, and `error`, with its `details`, write the responses.
 
@@ -35,6 +35,7 @@ mod given;
 mod head;
 mod health;
 mod hooks;
+mod issuers;
 mod json_text;
 mod keys;
 mod lines;
@@ -719,6 +720,32 @@ pub static ROUTES: &[Route] = &[
     )
     .allows(&[&p::ANYBODYS])
     .names_tenant(NamesTenant::Maybe),
+    Route::of_platform(Method::GET, "/issuers", Scope::KeysWrite, issuers::list)
+        .names_tenant(NamesTenant::Always),
+    Route::of_platform(Method::POST, "/issuers", Scope::KeysWrite, issuers::add)
+        .names_tenant(NamesTenant::Always),
+    Route::of_platform(
+        Method::GET,
+        "/issuers/{name}",
+        Scope::KeysWrite,
+        issuers::get,
+    )
+    .names_tenant(NamesTenant::Always),
+    Route::of_platform(
+        Method::DELETE,
+        "/issuers/{name}",
+        Scope::KeysWrite,
+        issuers::remove,
+    )
+    .names_tenant(NamesTenant::Always),
+    Route::of_platform(
+        Method::POST,
+        "/issuers/{name}/refresh",
+        Scope::KeysWrite,
+        issuers::refresh,
+    )
+    .waits(Waits::Trial)
+    .names_tenant(NamesTenant::Always),
     Route::of_platform(Method::POST, "/tokens", Scope::KeysWrite, keys::issue)
         .names_tenant(NamesTenant::Maybe),
     Route::of_anybody(Method::GET, "/.well-known/jwks.json", keys::published),

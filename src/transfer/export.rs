@@ -9,11 +9,12 @@ use serde_json::json;
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::digest::RunningSha256;
 use sigpersist_model::error::{Error, Result};
+use sigpersist_model::issuer::{Issuer, KeySource};
 use sigpersist_model::key::StoredKey;
 use sigpersist_model::plugin::Digest;
 use sigpersist_model::tenant::Tenant;
 use sigpersist_model::transfer::{
-    Anchor, Counts, End, FORMAT, FORMAT_VERSION, Header, Input, Key, Line, Policy, Revision,
+    self, Anchor, Counts, End, FORMAT, FORMAT_VERSION, Header, Input, Key, Line, Policy, Revision,
     TenantFacts, Written,
 };
 use sigpersist_store::{ExportedInput, InputPlace, Snapshot, VersionPlace};
@@ -83,6 +84,13 @@ pub fn export(
             }
         }
         counts.keys = keys.len() as u64;
+        if let Some(sealer) = &sealer {
+            let issuers = snapshot.export_issuers()?;
+            counts.issuers = issuers.len() as u64;
+            for issuer in issuers {
+                keys.push(sealed_issuer(issuer, sealer)?);
+            }
+        }
         let events = snapshot.audit_count(tenant.id)?;
         let entries = snapshot
             .log_epochs()?
@@ -190,6 +198,26 @@ fn sealed(key: &StoredKey, secret: Option<&Zeroizing<Vec<u8>>>, sealer: &Sealer)
     let secret = secret.map(|secret| secret.as_slice()).unwrap_or_default();
     line.secret = sealer.seal(secret, &line.binding())?;
     Ok(Line::Key(line))
+}
+
+/// Makes the line of an issuer. All of it is authenticated.
+fn sealed_issuer(issuer: Issuer, sealer: &Sealer) -> Result<Line> {
+    let (jwks_url, jwks) = match issuer.keys {
+        KeySource::Discovery => (None, None),
+        KeySource::Url(url) => (Some(url), None),
+        KeySource::Given(text) => (None, Some(text)),
+    };
+    let mut line = transfer::Issuer {
+        name: issuer.name,
+        issuer: issuer.issuer,
+        created_at: issuer.created_at,
+        jwks_url,
+        jwks,
+        rules: issuer.rules,
+        seal: String::new(),
+    };
+    line.seal = sealer.seal(&[], &line.binding())?;
+    Ok(Line::Issuer(line))
 }
 
 fn threads(

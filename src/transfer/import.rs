@@ -7,10 +7,11 @@ use serde_json::json;
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::context::{Tenancy, TenantId};
 use sigpersist_model::error::{Error, Result};
+use sigpersist_model::issuer::KeySource;
 use sigpersist_model::quotas::{QuotaPatch, Quotas};
 use sigpersist_model::tenant::Tenant;
 use sigpersist_model::transfer::Imported;
-use sigpersist_model::transfer::{Header, Hook, HookBinding, Judgement, Key, TenantFacts};
+use sigpersist_model::transfer::{Header, Hook, HookBinding, Issuer, Judgement, Key, TenantFacts};
 use sigpersist_store::Store;
 use sigpersist_tlog::Kind;
 use zeroize::Zeroizing;
@@ -22,6 +23,7 @@ use super::threads::Threads;
 use super::trail::Trail;
 use crate::app::App;
 use crate::auth::envelope::{self, Passphrase, Sealer};
+use crate::issuers::{self, NewIssuer};
 use crate::policy;
 use crate::tenants;
 
@@ -61,6 +63,11 @@ pub fn check(
                         || there.owner.slug() != Some(slug))
                 {
                     return Err(tenants::taken(&key.kid));
+                }
+            }
+            Item::Issuer(issuer) => {
+                if let Some(sealer) = &sealer {
+                    open_issuer(sealer, &issuer)?;
                 }
             }
             Item::AuditChain(chain) => trail.begin(chain, &mut nothing)?,
@@ -139,6 +146,17 @@ fn open_key(sealer: &Sealer, key: &Key) -> Result<Option<Zeroizing<Vec<u8>>>> {
         ))
     })?;
     Ok(Some(secret).filter(|secret| !secret.is_empty()))
+}
+
+/// Checks that an issuer is the one that was exported.
+fn open_issuer(sealer: &Sealer, issuer: &Issuer) -> Result<()> {
+    match sealer.open(&issuer.seal, &issuer.binding()) {
+        Some(_) => Ok(()),
+        None => Err(Error::refused(format!(
+            "The issuer `{}` of the file was changed: export again.",
+            issuer.name
+        ))),
+    }
 }
 
 /// Options of an import.
@@ -225,6 +243,7 @@ pub fn import(
         "new_entries": imported.new_entries,
         "log": imported.log,
         "new_keys": imported.new_keys,
+        "new_issuers": imported.new_issuers,
         "new_policies": imported.new_policies,
         "new_revisions": imported.new_revisions,
         "new_hooks": imported.new_hooks,
@@ -384,6 +403,7 @@ impl Import<'_> {
             }
             Item::Tenant(facts) => self.facts(&facts)?,
             Item::Key(key) => self.key(&key)?,
+            Item::Issuer(issuer) => self.issuer(issuer)?,
             Item::AuditChain(chain) => self.trail.begin(chain, &mut self.imported)?,
             Item::LogEpoch(epoch, keys) => {
                 self.log.epoch(*epoch, keys, &mut self.imported)?;
@@ -410,6 +430,39 @@ impl Import<'_> {
         };
         let new = tenants::import_key(self.app, self.actor, tenancy, key, secret)?;
         self.imported.new_keys += u64::from(new);
+        Ok(())
+    }
+
+    /// Adds an issuer, or leaves it out if this server may not ask it, or another tenant here has its tokens.
+    fn issuer(&mut self, issuer: Issuer) -> Result<()> {
+        let what = format!("The issuer `{}`", issuer.name);
+        let Some(sealer) = &self.sealer else {
+            let why = "the file's keys are encrypted, and no passphrase was given";
+            self.imported.leave_out(&what, why);
+            return Ok(());
+        };
+        open_issuer(sealer, &issuer)?;
+        let tenancy = Tenancy {
+            id: self.tenant,
+            slug: self.slug.into(),
+        };
+        let new = NewIssuer {
+            name: issuer.name,
+            issuer: issuer.issuer,
+            keys: match (issuer.jwks_url, issuer.jwks) {
+                (Some(url), _) => KeySource::Url(url),
+                (None, Some(text)) => KeySource::Given(text),
+                (None, None) => KeySource::Discovery,
+            },
+            rules: issuer.rules,
+        };
+        match issuers::import(self.app, self.actor, &tenancy, new, issuer.created_at) {
+            Ok(new) => self.imported.new_issuers += u64::from(new),
+            Err(Error::Refused(why)) => {
+                self.imported.leave_out(&what, why.trim_end_matches('.'));
+            }
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 

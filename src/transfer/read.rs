@@ -21,8 +21,8 @@ use sigpersist_model::signature::{
 use sigpersist_model::tenant::check_name;
 use sigpersist_model::transfer::{
     AuditChain, Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, ImportedKey,
-    Judgement, Key, Line, MAX_THREAD_ID, Policy, Revision, StoredVersion, TenantFacts, Thread,
-    VerdictLine, Version,
+    Issuer, Judgement, Key, Line, MAX_THREAD_ID, Policy, Revision, StoredVersion, TenantFacts,
+    Thread, VerdictLine, Version,
 };
 
 use super::log::Walk;
@@ -50,6 +50,7 @@ struct Format {
 pub(super) enum Item {
     Tenant(TenantFacts),
     Key(Key),
+    Issuer(Issuer),
     AuditChain(AuditChain),
     AuditEvent(Recorded),
     LogEpoch(Box<Epoch>, Vec<ImportedKey>),
@@ -252,6 +253,7 @@ impl<R: BufRead> Lines<R> {
                 Follows::Anything,
                 Line::Tenant(_)
                 | Line::Key(_)
+                | Line::Issuer(_)
                 | Line::AuditChain(_)
                 | Line::LogEpoch(_)
                 | Line::LogQueued(_)
@@ -307,6 +309,7 @@ impl<R: BufRead> Lines<R> {
                 Item::Tenant(facts)
             }
             Line::Key(key) => Item::Key(key),
+            Line::Issuer(issuer) => Item::Issuer(issuer),
             Line::AuditChain(chain) => {
                 chain.check().map_err(|error| self.fault(error))?;
                 Item::AuditChain(chain)

@@ -34,13 +34,16 @@ const IN_BACKGROUND: [(&str, &str); 5] = [
     ("DELETE", "/imports/{tenant}/{sha256}"),
 ];
 
-/// Routes whose events the tests of logs, witnesses and webhooks look at.
-const ELSEWHERE: [(&str, &str); 11] = [
+/// Routes whose events the tests of issuers, logs, witnesses and webhooks look at.
+const ELSEWHERE: [(&str, &str); 14] = [
     ("PATCH", "/log"),
     ("POST", "/log/keys"),
     ("POST", "/log/reopen"),
     ("POST", "/log/witnesses"),
     ("DELETE", "/log/witnesses"),
+    ("POST", "/issuers"),
+    ("DELETE", "/issuers/{name}"),
+    ("POST", "/issuers/{name}/refresh"),
     ("POST", "/webhooks"),
     ("PATCH", "/webhooks/{id}"),
     ("DELETE", "/webhooks/{id}"),

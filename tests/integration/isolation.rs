@@ -47,6 +47,13 @@ pub(crate) fn request(method: &str, path: &str, decision: &str) -> (String, Opti
         ("GET", "/plugins" | "/hooks" | "/hooks/decisions" | "/metrics") => (path.to_owned(), None),
         ("GET", "/audit") => (format!("{path}?action=hook."), None),
         ("GET", "/audit/verify" | "/events" | "/events/stream") => (path.to_owned(), None),
+        ("POST", "/issuers") => (
+            path.to_owned(),
+            Some(json!({"name": "i", "issuer": "urn:i", "audiences": ["a"], "jwks": {"keys": []}})),
+        ),
+        ("GET" | "POST" | "DELETE", _) if path.starts_with("/issuers") => {
+            (path.replace("{name}", "secret"), None)
+        }
         ("POST", "/webhooks") => (path.to_owned(), Some(json!({"url": "https://127.0.0.1/"}))),
         ("PATCH", "/webhooks/{id}") => ("/webhooks/1".to_owned(), Some(json!({"enabled": false}))),
         ("POST", "/webhooks/{id}/replay") => (

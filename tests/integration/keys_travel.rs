@@ -16,7 +16,9 @@ use sigpersist::auth::key::open_secret;
 use sigpersist::tenants::NewKey;
 use sigpersist_model::key::Algorithm;
 
+use crate::issuers::{asked, trust};
 use crate::support::TestApp;
+use crate::support::provider::{TestKey, claims, set};
 use crate::support::tenant_file::{is_of_trail, lines};
 
 const PASSPHRASE: &str = "correct horse battery";
@@ -269,4 +271,41 @@ fn a_wrong_passphrase_a_taken_name_or_a_changed_key_imports_nothing() {
     );
     let shown = command(&source.app, &["tenant", "show", "copy"], None);
     assert!(!shown.status.success());
+}
+
+#[test]
+fn issuers_travel_with_the_keys_and_nobody_can_change_them_on_the_way() {
+    let (source, there, shared) = (Source::start(), target(), target());
+    let key = TestKey::new("k", JwtAlgorithm::ES256);
+    let form = json!({"jwks": set(&[&key])});
+    let admin = source.app.platform_for("acme");
+    trust(&admin, "id", "urn:id", &form).expect(201);
+    let token = key.sign(&claims("urn:id", "api", &json!({})));
+    let (file, said) = source.export(&[]);
+    assert!(!said.contains("issuers"), "{said}");
+    let said = imported(&import(&there, "without", &file, None));
+    assert_eq!(said["new_issuers"], 0);
+    let (file, said) = source.export(&["--keys"]);
+    assert!(said.contains("1 issuers"), "{said}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let changed = text.replace(r#""audiences":["api"]"#, r#""audiences":["shop"]"#);
+    assert_ne!(changed, text);
+    std::fs::write(&file, changed).unwrap();
+    let refused = import(&there, "acme", &file, Some(PASSPHRASE));
+    assert!(error(&refused).contains("The issuer `id` of the file was changed"));
+    asked(&there, &token).expect_error(401, "invalid_token");
+    std::fs::write(&file, text).unwrap();
+    let said = imported(&import(&there, "acme", &file, Some(PASSPHRASE)));
+    assert_eq!(said["new_issuers"], 1);
+    let caller = asked(&there, &token).expect(200);
+    assert_eq!(caller.json["content"]["caller"]["tenant"], "acme");
+    let said = imported(&import(&there, "acme", &file, Some(PASSPHRASE)));
+    assert_eq!(said["new_issuers"], 0);
+    // Where another tenant has its tokens already, it is left out.
+    shared.tenant("other");
+    trust(&shared.platform_for("other"), "id", "urn:id", &form).expect(201);
+    let partly = import(&shared, "acme", &file, Some(PASSPHRASE));
+    assert!(error(&partly).contains("1 other items were left out"));
+    let caller = asked(&shared, &token).expect(200);
+    assert_eq!(caller.json["content"]["caller"]["tenant"], "other");
 }

@@ -15,7 +15,7 @@ use crate::support::{Balancer, Client, Program, TestDatabase, assert_success, te
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
 /// Rows of each kind, keyed by the end of the name of the migration that adds their tables or columns.
-const ROWS: [(&str, &str); 9] = [
+const ROWS: [(&str, &str); 10] = [
     (
         "create_tenants_and_signatures",
         r"INSERT INTO tenants (slug, name) VALUES ('acme', 'Acme'), ('other', 'Other');
@@ -76,6 +76,11 @@ const ROWS: [(&str, &str); 9] = [
         "let_logs_arrive",
         r"INSERT INTO log_arrivals (tenant_id) VALUES (1);
           INSERT INTO log_imported_keys VALUES (1, 1, now(), now(), '\x01')",
+    ),
+    (
+        "trust_issuers",
+        r#"INSERT INTO issuers (tenant_id, name, issuer, jwks, rules)
+           VALUES (1, 'id', 'https://id', NULL, '{"audiences": ["a"]}'), (2, 'id', 'urn:id', '{}', '{"audiences": ["b"]}')"#,
     ),
 ];
 

@@ -102,6 +102,7 @@ fn a_confirmed_deletion_removes_all_that_is_the_tenants_and_nothing_else() {
     app.sequence();
     app.database.execute(
         "INSERT INTO log_settings SELECT id FROM tenants;
+         INSERT INTO issuers (tenant_id, name, issuer, rules) SELECT id, 'i', 'https://i', '{}' FROM tenants;
          INSERT INTO log_nodes SELECT id, 1, 1, 0, sha256('x') FROM tenants;
          INSERT INTO log_queue (tenant_id, kind, seal) SELECT id, 'c', 'x' FROM tenants;
          INSERT INTO log_arrivals SELECT id FROM tenants;

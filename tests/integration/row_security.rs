@@ -24,6 +24,7 @@ const TABLES: [&str; 12] = [
     "hook_bindings",
     "hook_judgements",
     "hook_inputs",
+    "issuers",
     "keys",
     "policies",
     "trust_anchors",
@@ -53,6 +54,10 @@ fn two_tenants(app: &TestApp) -> [Client; 2] {
         operator
             .json("POST", "/trust-anchors", &json!({"pem": pem}))
             .expect(201);
+        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+        let issuer = json!({"name": "id", "issuer": slug, "audiences": ["a"], "jwks": {"keys": [jwk]}});
+        let admin = app.platform_for(slug);
+        admin.json("POST", "/issuers", &issuer).expect(201);
         client
             .json(
                 "POST",

@@ -39,6 +39,7 @@ fn tenant_owned_tables_lead_their_key_with_the_tenant_and_cascade_from_their_par
             "hook_inputs",
             "hook_judgements",
             "hooks",
+            "issuers",
             "policies",
             "signature_tags",
             "signature_terms",

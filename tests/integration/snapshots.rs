@@ -287,6 +287,23 @@ fn every_command_is_told(by_server: bool) {
     told.by("key list", &["acme"]);
     told.by("key show", &["first"]);
     told.by("master-key show", &[]);
+    let key = json!({"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+    write("jwks.json", &json!({ "keys": [key] }).to_string());
+    let jwks = path("jwks.json");
+    let issuer = ["acme", "id", "https://id.example.com", "--jwks", &jwks];
+    let rules = [
+        "--audience",
+        "api",
+        "--require",
+        "azp=crm",
+        "--grant",
+        "roles=a=events:read",
+    ];
+    told.by("issuer add", &[&issuer[..], &rules].concat());
+    told.by("issuer list", &["acme"]);
+    told.by("issuer show", &["acme", "id"]);
+    told.by("issuer refresh", &["acme", "id"]);
+    told.by("issuer remove", &["acme", "id"]);
 
     let upload = ["signer-tags", signer_tags.as_str(), "--cases", &cases];
     let uploaded = told.by("plugin upload", &upload);

@@ -211,7 +211,8 @@ pub struct Caller {
     pub quotas: Quotas<Option<u64>>,
     /// The token's `sub` claim.
     pub subject: Option<String>,
-    /// The `kid` of the key that verified the token; none without a token.
+    /// The `kid` of the key that verified the token, for one of an identity provider after its name and a slash; none without
+    /// a token.
     pub key: Option<Arc<str>>,
     /// Scopes of the token.
     pub scopes: Vec<Scope>,

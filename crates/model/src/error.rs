@@ -88,6 +88,9 @@ pub enum Error {
         allowed: Vec<&'static str>,
     },
 
+    /// The keys of the token's issuer are not known, and can't be fetched now.
+    #[error("The keys of the token's issuer can't be fetched; try again in a moment.")]
+    IssuerUnavailable,
     /// The request carries no bearer token.
     #[error("This request needs a token: send `Authorization: Bearer <JWT>`.")]
     MissingToken,
@@ -326,6 +329,8 @@ pub enum Noun {
     Decision,
     /// A key.
     Key,
+    /// An identity provider that a tenant trusts.
+    Issuer,
     /// A trusted certificate.
     #[serde(rename = "trust anchor")]
     TrustAnchor,
@@ -356,6 +361,7 @@ impl Noun {
             Self::Binding => "binding_not_found",
             Self::Decision => "decision_not_found",
             Self::Key => "key_not_found",
+            Self::Issuer => "issuer_not_found",
             Self::TrustAnchor => "trust_anchor_not_found",
             Self::Export => "export_not_found",
             Self::Import => "import_not_found",
@@ -470,6 +476,7 @@ impl Error {
             Self::MissingToken => "missing_token",
             Self::InvalidToken(_) => "invalid_token",
             Self::ExpiredToken => "expired_token",
+            Self::IssuerUnavailable => "issuer_unavailable",
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::TokenBound(_) => "token_bound",
             Self::OriginNotAllowed => "origin_not_allowed",

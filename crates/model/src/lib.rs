@@ -7,7 +7,8 @@
 //! - [`context`] says who asks for which tenant: every use-case takes it first. [`error`] is what they answer otherwise.
 //! - [`signature`] is where to begin reading: documents, threads and versions. [`decision`] tells what hooks made of one.
 //! - [`term`] has what threads are found by besides their tags.
-//! - [`tenant`], [`quotas`], [`key`], [`plugin`], [`policy`] and [`audit`] are what administrators and operators handle;
+//! - [`tenant`], [`quotas`], [`key`], [`issuer`], [`plugin`], [`policy`] and [`audit`] are what administrators and operators
+//!   handle;
 //!   [`transfer`] is the file that takes a tenant elsewhere.
 //! - [`publisher`] is who signed a plugin, [`reference`](mod@reference) where a registry has it.
 //! - [`view`] shows them: in answers, in tables and as JSON.
@@ -19,6 +20,7 @@ pub mod context;
 pub mod decision;
 pub mod digest;
 pub mod error;
+pub mod issuer;
 pub mod json_diff;
 pub mod json_object;
 pub mod key;

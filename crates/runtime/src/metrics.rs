@@ -41,6 +41,8 @@ const WEBHOOK_CALLS: &str = "sigpersist_webhook_attempts_total";
 const WEBHOOKS: &str = "sigpersist_webhooks";
 const WEBHOOK_LAG: &str = "sigpersist_webhook_lag_seconds";
 const WEBHOOK_PENDING: &str = "sigpersist_webhook_pending";
+const ISSUER_FETCHES: &str = "sigpersist_issuer_fetches_total";
+const ISSUER_AGE: &str = "sigpersist_issuer_keys_age_seconds";
 const STORED_BYTES: &str = "sigpersist_stored_bytes";
 const READY: &str = "sigpersist_ready";
 
@@ -134,6 +136,14 @@ fn describe() {
         WEBHOOK_PENDING,
         "Events of all tenants that webhooks in force did not take and that are repeated, up to 100,000"
     );
+    describe_counter!(
+        ISSUER_FETCHES,
+        "Fetches of the keys of identity providers, by outcome"
+    );
+    describe_gauge!(
+        ISSUER_AGE,
+        "Seconds since the keys of an identity provider were fetched; of those that this server has, the oldest"
+    );
     describe_gauge!(READY, "Whether the server is ready, 1 or 0");
 }
 
@@ -171,6 +181,16 @@ pub fn webhooks(state: &'static str, count: i64) {
 pub fn webhooks_are_behind(pending: i64, lag: Duration) {
     gauge!(WEBHOOK_PENDING).set(sample(pending));
     gauge!(WEBHOOK_LAG).set(lag);
+}
+
+/// Records a fetch of an identity provider's keys. The outcome is one of our own words.
+pub fn issuer_fetched(outcome: &'static str) {
+    counter!(ISSUER_FETCHES, "outcome" => outcome).increment(1);
+}
+
+/// Records the age of the oldest keys of identity providers that this server has.
+pub fn issuer_keys_age(age: Duration) {
+    gauge!(ISSUER_AGE).set(age);
 }
 
 /// Records an entry that the sequencer found where none was expected any more.

@@ -278,6 +278,7 @@ tables!(
     hook_inputs,
     hook_judgements,
     hooks,
+    issuers,
     keys,
     log_arrivals,
     log_checkpoints,

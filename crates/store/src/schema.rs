@@ -241,6 +241,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Identity providers whose tokens authenticate the callers of a tenant
+    issuers (tenant_id, name) {
+        /// The tenant whose callers it vouches for
+        tenant_id -> Int4,
+        /// Its name, for people
+        name -> Text,
+        /// When it was added
+        created_at -> Timestamptz,
+        /// The iss of its tokens, character by character (RFC 7519 section 4.1.1)
+        issuer -> Text,
+        /// Where its keys are; null if they are found by OpenID Connect Discovery, or were given
+        jwks_url -> Nullable<Text>,
+        /// Its keys, if they were given: a JSON Web Key Set (RFC 7517)
+        jwks -> Nullable<Text>,
+        /// What its tokens must claim, and which scopes their claims stand for
+        rules -> Jsonb,
+        /// Servers fetch its keys again that they fetched before they knew of this time; null for none
+        refreshed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     /// Keys that verify tokens
     keys (kid) {
         /// The tenant whose callers the key vouches for; null for the platform, whose operators act for any tenant
@@ -824,6 +846,7 @@ diesel::joinable!(hook_bindings -> tenants (tenant_id));
 diesel::joinable!(hook_inputs -> tenants (tenant_id));
 diesel::joinable!(hook_judgements -> tenants (tenant_id));
 diesel::joinable!(hooks -> tenants (tenant_id));
+diesel::joinable!(issuers -> tenants (tenant_id));
 diesel::joinable!(keys -> tenants (tenant_id));
 diesel::joinable!(log_arrivals -> tenants (tenant_id));
 diesel::joinable!(log_imported_keys -> tenants (tenant_id));
@@ -846,6 +869,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     hook_inputs,
     hook_judgements,
     hooks,
+    issuers,
     keys,
     log_arrivals,
     log_checkpoints,

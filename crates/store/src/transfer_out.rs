@@ -211,6 +211,7 @@ impl Snapshot<'_> {
             versions: count(row.versions)?,
             // These are counted when they are read.
             keys: 0,
+            issuers: 0,
             audit_chains: 0,
             audit_events: 0,
             log_epochs: 0,

@@ -185,6 +185,7 @@ fn advised(message: String, code: &str, details: &Value, asked: &Asked) -> Strin
             "`sigpersist hook history {slug} NAME` shows all bindings; the first one has no previous one"
         ),
         "key_not_found" => format!("`sigpersist key list {slug}` shows all keys"),
+        "issuer_not_found" => format!("`sigpersist issuer list {slug}` shows all issuers"),
         "trust_anchor_not_found" => {
             format!("`sigpersist policy show {slug}` shows all trusted certificates")
         }

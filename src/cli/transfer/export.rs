@@ -273,6 +273,9 @@ fn told(counts: &Counts) -> String {
     if counts.keys > 0 {
         parts.push(format!("{} keys", counts.keys));
     }
+    if counts.issuers > 0 {
+        parts.push(format!("{} issuers", counts.issuers));
+    }
     if counts.judgements > 0 {
         parts.push(format!(
             "decisions of hooks about {} saves and deletes",

@@ -287,6 +287,9 @@ fn sentence(slug: &str, imported: &Imported) -> String {
         imported.new_entries,
         imported.same_versions
     );
+    if imported.new_issuers > 0 {
+        text.push_str(&format!(" {} issuers were added.", imported.new_issuers));
+    }
     for told in &imported.told {
         text.push_str("\n    ");
         text.push_str(told);

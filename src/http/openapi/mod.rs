@@ -23,6 +23,7 @@ use super::error::Failure;
 use super::events;
 use super::health;
 use super::hooks;
+use super::issuers;
 use super::keys;
 use super::list;
 use super::log;
@@ -48,7 +49,7 @@ pub(super) use shapes::{KeySet, Live, Ready};
 pub(super) use sigpersist_verify::Time;
 pub(super) use texts::{
     Binary, BindingTag, CalledUrl, Code, Component, EventTypes, FileTag, GivenPublicKey, GivenTime,
-    Location, PageOrigin, RevisionTag, SignatureTag, Slug, TenantFile, VersionTag, WitnessUrl,
+    KeysUrl, Location, PageOrigin, RevisionTag, SignatureTag, Slug, TenantFile, VersionTag, WitnessUrl,
 };
 
 /// Path under which callers of the platform act for a tenant.
@@ -77,6 +78,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         (name = "tenants", description = "Tenants, their quotas and their usage"),
         (name = "transfers", description = "Exports and imports of whole tenants"),
         (name = "keys", description = "Keys that verify tokens"),
+        (name = "issuers", description = "Identity providers whose tokens a tenant trusts"),
         (name = "health", description = "Health and metrics, for monitoring"),
         (name = "docs", description = "This document"),
     ),
@@ -99,10 +101,11 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         transfers::exports, transfers::imports, transfers::begin_export, transfers::export, transfers::file, transfers::delete_export,
         transfers::send, transfers::import, transfers::begin_import, transfers::delete_import,
         keys::list, keys::add, keys::get, keys::revoke, keys::issue, keys::published, whoami::get,
+        issuers::list, issuers::add, issuers::get, issuers::remove, issuers::refresh,
         health::metrics, health::live, health::ready,
         docs::document, docs::page, docs::file, docs::book, docs::book_file,
     ),
-    components(schemas(Failure<'_>, Time, GivenTime, Slug, CalledUrl, WitnessUrl, PageOrigin, EventTypes, VersionTag, SignatureTag, BindingTag, RevisionTag, FileTag, Location, Code))
+    components(schemas(Failure<'_>, Time, GivenTime, Slug, CalledUrl, WitnessUrl, PageOrigin, KeysUrl, EventTypes, VersionTag, SignatureTag, BindingTag, RevisionTag, FileTag, Location, Code))
 )]
 struct Described;
 
@@ -269,7 +272,12 @@ fn codes(route: &Route, of_tenant: bool) -> Vec<&'static str> {
         "internal",
     ];
     if route.audience != Audience::Anybody {
-        codes.extend(["missing_token", "invalid_token", "expired_token"]);
+        codes.extend([
+            "missing_token",
+            "invalid_token",
+            "expired_token",
+            "issuer_unavailable",
+        ]);
         if route.scope.is_some() {
             codes.push("insufficient_scope");
         }

@@ -70,6 +70,7 @@ pub(super) fn in_path(name: &str, path: &str) -> Value {
         }
         (_, "tenant") | ("tenants", _) => (slug(), "The tenant's slug", "acme"),
         ("plugins", "name") => (slug(), "The plugin's name", "signer-tags"),
+        ("issuers", "name") => (slug(), "The issuer's name", "keycloak"),
         ("hooks", "name") => (slug(), "The hook's name", "signer-tags"),
         ("keys", _) => (
             label(),

@@ -64,6 +64,8 @@ text! {
     WitnessUrl: called_url!(r"(/[!$-;=@-\[\]_a-z~]{0,1700})?$"), "https://witness.example.com/w1";
     /// The origin of a page: a scheme, a host and perhaps a port, as browsers write them.
     PageOrigin: PAGE_ORIGIN, "https://app.example.com";
+    /// The URL of a JSON Web Key Set. Where it may lead is decided by the operator of the server.
+    KeysUrl: r"^https://", "https://id.example.com/realms/acme/protocol/openid-connect/certs";
     /// A type of events, or the beginning of some with a dot at its end.
     EventTypes: "^[a-z._]{1,64}$", "version.saved";
     /// The version, in quotes.

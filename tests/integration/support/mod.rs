@@ -12,6 +12,7 @@ pub(crate) mod described;
 pub(crate) mod guest;
 mod load;
 mod program;
+pub(crate) mod provider;
 mod proxy;
 mod reader;
 mod receiver;

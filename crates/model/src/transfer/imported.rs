@@ -50,6 +50,10 @@ pub struct Imported {
     /// Keys that were added.
     #[schema(example = 0)]
     pub new_keys: u64,
+    /// Issuers that were added.
+    #[serde(default)]
+    #[schema(example = 0)]
+    pub new_issuers: u64,
     /// Policies and trust anchors that were added.
     #[schema(example = 0)]
     pub new_policies: u64,

@@ -11,6 +11,7 @@ mod log;
 mod trail;
 
 use crate::digest::to_hex;
+use crate::issuer::IssuerRules;
 use crate::plugin::{Binding, CallLimits, Digest, Mode, OnFailure, Operation, Shadow};
 use crate::policy;
 use crate::quotas::Quotas;
@@ -36,6 +37,8 @@ pub enum Line {
     Tenant(TenantFacts),
     /// A key that verifies tokens.
     Key(Key),
+    /// An identity provider that the tenant trusts. It comes along only with the keys.
+    Issuer(Issuer),
     /// A chain of the tenant's audit trail, whose events follow. Imported chains come first, its own chain last.
     AuditChain(AuditChain),
     /// The next event of the chain.
@@ -122,6 +125,9 @@ pub struct Counts {
     pub keys: u64,
     #[serde(default)]
     #[schema(example = 1)]
+    pub issuers: u64,
+    #[serde(default)]
+    #[schema(example = 1)]
     pub audit_chains: u64,
     #[serde(default)]
     #[schema(example = 1)]
@@ -163,6 +169,7 @@ impl Counts {
             Line::Thread(_) => self.threads += 1,
             Line::Version(_) => self.versions += 1,
             Line::Key(_) => self.keys += 1,
+            Line::Issuer(_) => self.issuers += 1,
             Line::AuditChain(_) => self.audit_chains += 1,
             Line::AuditEvent(_) => self.audit_events += 1,
             Line::Policy(_) => self.policies += 1,
@@ -240,6 +247,39 @@ impl Key {
             self.not_before,
             self.expires_at,
             self.public_key,
+        ])
+        .to_string()
+    }
+}
+
+/// An identity provider that the tenant trusts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "they are those of a stored issuer")]
+pub struct Issuer {
+    pub name: String,
+    pub issuer: String,
+    pub created_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<String>,
+    pub rules: IssuerRules,
+    /// An empty text, encrypted under the envelope of the header, so that nobody can add an issuer of their own to a file.
+    pub seal: String,
+}
+
+impl Issuer {
+    /// All fields except the seal, which is bound to them: a line that was changed does not open.
+    pub fn binding(&self) -> String {
+        serde_json::json!([
+            "issuer",
+            self.name,
+            self.issuer,
+            self.created_at,
+            self.jwks_url,
+            self.jwks,
+            self.rules,
         ])
         .to_string()
     }

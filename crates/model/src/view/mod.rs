@@ -7,6 +7,7 @@ mod audit;
 mod binding;
 mod caller;
 mod decision;
+mod issuer;
 mod key;
 mod log;
 mod plugin;
@@ -21,6 +22,7 @@ pub use audit::{ChainView, EventView, OriginView};
 pub use binding::{BindingDiffView, BindingView};
 pub use caller::CallerView;
 pub use decision::{DecisionView, EvaluationView, RecordedDecisionView, ReplayView};
+pub use issuer::{IssuerView, KnownKeysView};
 pub use key::{KeyView, TokenView};
 pub use log::{
     EpochView, HappeningActor, HappeningView, LogCheckView, LogHead, LogKeyView, LogView,
