@@ -396,8 +396,7 @@ fn checked(
         claims.sigpersist_document.clone(),
         claims.sigpersist_thread.clone(),
     )?;
-    if bound_to.is_some()
-        && expires_s > latest.saturating_add(config.max_document_token_lifetime_s)
+    if bound_to.is_some() && expires_s > latest.saturating_add(config.max_document_token_lifetime_s)
     {
         return Err(Error::InvalidToken(
             "it is valid for longer than this server allows for a token for one document",

@@ -37,6 +37,7 @@ const PAGES: &[(&str, &str)] = sources![include_str:
     "first-server.md",
     "first-signature.md",
     "generators.md",
+    "identity-providers.md",
     "operators.md",
     "plugin-cases.md",
     "plugin-registry.md",

@@ -49,7 +49,8 @@ pub(super) use shapes::{KeySet, Live, Ready};
 pub(super) use sigpersist_verify::Time;
 pub(super) use texts::{
     Binary, BindingTag, CalledUrl, Code, Component, EventTypes, FileTag, GivenPublicKey, GivenTime,
-    KeysUrl, Location, PageOrigin, RevisionTag, SignatureTag, Slug, TenantFile, VersionTag, WitnessUrl,
+    KeysUrl, Location, PageOrigin, RevisionTag, SignatureTag, Slug, TenantFile, VersionTag,
+    WitnessUrl,
 };
 
 /// Path under which callers of the platform act for a tenant.
