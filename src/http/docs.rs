@@ -95,7 +95,7 @@ pub(super) fn book(call: Call) -> Result<Reply> {
     path = "/docs/book/{page}",
     operation_id = "get_book_file",
     responses(
-        (status = 200, description = "The file", content((String = "text/html"), (Component = "text/css"), (Component = "text/javascript"), (Component = "image/webp"), (Vec<serde_json::Value> = "application/json")), headers(("etag" = FileTag))),
+        (status = 200, description = "The file", content((String = "text/html", example = "<!doctype html><html lang=\"en\"><title>First signature</title></html>"), (Component = "text/css"), (Component = "text/javascript"), (Component = "image/webp"), (Vec<serde_json::Value> = "application/json")), headers(("etag" = FileTag))),
         (status = 304, description = "`If-None-Match` has its entity tag"),
         (status = 404, description = "route_not_found"),
     )

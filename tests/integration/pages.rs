@@ -14,8 +14,11 @@ fn bash_completes_commands_and_options() {
              _sigpersist sigpersist \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"
              echo \"${{COMPREPLY[@]}}\""
         );
+        // The script is longer than an argument may be.
+        let file = folder.path().join("asked.sh");
+        std::fs::write(&file, asked).unwrap();
         let mut bash = Command::new("bash");
-        bash.args(["-c", &asked]);
+        bash.arg(file);
         succeeds(bash)
     };
     assert_eq!(completed("sigpersist ten").trim(), "tenant");

@@ -223,6 +223,7 @@ fn a_plugin_goes_from_its_publisher_to_a_server_with_origin_and_signature() {
             .env("DOCKER_CONFIG", machine.path("docker"));
         command
     };
+    succeeds(sigpersist(&data_dir, &["migrate"]));
     let source = format!("oci://{reference}");
     let uploaded = succeeds(strict(&["plugin", "upload", "signer-tags", &source]));
     let origin = pushed["origin"].as_str().unwrap();
@@ -313,6 +314,7 @@ fn somebody_who_pulls_may_insist_on_a_publisher() {
     registry.put_manifest("signer-tags", "1.2.0", MANIFEST, &moved);
     assert!(error_of(pull(&signed, PUBLIC_KEY)).contains("does not verify"));
     let data_dir = machine.0.path().join("data");
+    succeeds(sigpersist(&data_dir, &["migrate"]));
     let source = format!("oci://{signed}");
     let upload = [
         "plugin",

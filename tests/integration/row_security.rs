@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 /// Tables with rows that belong to one tenant each.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "signatures",
     "signature_versions",
     "signature_tags",

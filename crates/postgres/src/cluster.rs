@@ -46,13 +46,14 @@ const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Whether a data directory has a cluster. One that can't be looked at counts, so that opening it says why.
 pub(super) fn exists(data_dir: &Path) -> bool {
-    // An upgrade that was interrupted at the very end leaves the files under the second name.
-    [FILES, upgrade::PROVEN]
-        .iter()
-        .any(|name| match fs::symlink_metadata(data_dir.join(name)) {
-            Ok(_) => true,
-            Err(error) => !is_missing(&error),
-        })
+    // An upgrade that was interrupted at the very end leaves the files under the second name. One that kept only the old
+    // database makes no place for a new one.
+    let has = |name: &&str| match fs::symlink_metadata(data_dir.join(name)) {
+        Ok(_) => true,
+        Err(error) => !is_missing(&error),
+    };
+    [FILES, upgrade::PROVEN].iter().any(has)
+        || matches!(upgrade::kept_folder(data_dir), Ok(Some(_)))
 }
 
 /// Whether the error says that there is no such file.

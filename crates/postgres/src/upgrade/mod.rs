@@ -26,7 +26,7 @@ use crate::embedded::open_lock;
 use crate::embedded::read_owner;
 use crate::embedded::write_owner;
 use facts::Facts;
-pub(super) use place::{PROVEN, settle};
+pub(super) use place::{PROVEN, kept_folder, settle};
 
 /// The space that an empty cluster and its write-ahead log need beside the copied data.
 const EMPTY_CLUSTER_BYTES: u64 = 256 * 1024 * 1024;

@@ -70,22 +70,25 @@ pub(crate) fn settle(cluster: &Cluster) -> anyhow::Result<()> {
     if files.exists() {
         return Ok(());
     }
-    let prefix = format!("{FILES}.");
-    let kept = cluster
-        .data_dir()
-        .read_dir()?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .find(|name| {
-            let version = name.strip_prefix(&prefix);
-            version.is_some_and(|version| version.parse::<u32>().is_ok())
-        });
-    if let Some(kept) = kept {
+    if let Some(kept) = kept_folder(cluster.data_dir())? {
         bail!(
             "The data directory {} has no folder `{FILES}`, but one called `{kept}`, which an upgrade kept. To go back to it, rename it to `{FILES}`.",
             cluster.data_dir().display()
         );
     }
     Ok(())
+}
+
+/// The name of a folder with an old database that an upgrade kept, if there is one.
+pub(crate) fn kept_folder(data_dir: &Path) -> std::io::Result<Option<String>> {
+    let prefix = format!("{FILES}.");
+    let mut names = data_dir
+        .read_dir()?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names.find(|name| {
+        let version = name.strip_prefix(&prefix);
+        version.is_some_and(|version| version.parse::<u32>().is_ok())
+    }))
 }
 
 /// Removes folders that an upgrade made and did not put in place. Calls `tell` for each folder first.
