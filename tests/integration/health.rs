@@ -171,7 +171,10 @@ fn those_who_watch_find_what_they_need_on_a_port_of_their_own_and_nothing_else()
     let live = watcher.get_with("/health/live", &page).expect(200);
     assert_eq!(live.header("access-control-allow-origin"), None);
     eventually(|| watcher.get("/health/ready").status == 200);
-    let metrics = String::from_utf8(watcher.get_bytes("/metrics", &[])).unwrap();
+    let metrics = || String::from_utf8(watcher.get_bytes("/metrics", &[])).unwrap();
+    // Webhooks are counted every few seconds.
+    eventually(|| metrics().contains("\nsigpersist_webhook_pending "));
+    let metrics = metrics();
     for sample in [
         "sigpersist_ready 1",
         "sigpersist_webhooks{state=\"failing\"} 0",

@@ -110,6 +110,9 @@ pub struct SignaturePage {
     /// Number of matching signatures, if it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nb_results: Option<i64>,
+    /// Whether the list may be wrong, because it filters by signers and those of some versions are not indexed yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
 }
 
 /// Something that happened to a tenant. Its number is its place in the tenant's log, and the cursor to what came after it.

@@ -71,20 +71,33 @@ export interface paths {
       cookie?: never;
     };
     /**
-     * Lists signatures, newest first: the order is that in which their threads were created, whoever signed later.
+     * Lists signatures, newest first: by the time at which their threads were created, or with `order=updated` by that of
+     *     their last change.
      * @description Without filters, lists all signatures of the tenant. To page deeply, pass `next` as `cursor`: an offset gets slower
      *     the larger it is.
+     *
+     *     `signer` and `not_signed_by` name signers as `iin:123456789011`, `bin:123456789021`, `sha256:` and the SHA-256 of a
+     *     certificate, or `serial:` and its serial number, a comma, and its issuer, as an inspection shows them. A signature is
+     *     found if somebody signed any of its versions. `verdict` is about the last recorded verdict on the current version.
+     *
+     *     To learn of every change, follow the events: a list by the last change can miss a signature that changes while you
+     *     read it.
      */
     get: operations["list_signatures"];
     put?: never;
     /**
-     * Saves up to 100 signatures.
+     * Saves up to 100 signatures, or any number as a stream.
      * @description Each is saved, refused or found saved already as by `POST /signature`, whatever becomes of the others: its `status` and
      *     `error` say so. Those of one thread are saved in their order, and threads beside each other. Each counts as a request. If you
      *     lose the answer, send all of them again.
      *
      *     After one that is not saved, later ones of its thread are not tried (424 `earlier_failed`). If one of them is not as described
      *     here, or is too large, the request is refused as a whole, and nothing is saved.
+     *
+     *     With `Content-Type: application/x-ndjson`, each line of the body is a signature. Each is answered with a line as soon as it was
+     *     saved or refused, and the server goes on reading. A line that can't be read has an error of its own; later ones of the thread
+     *     that it names are not tried. Read answers while you send: if many wait for you, the server stops reading. If a stream ends early, its
+     *     last line says why, and its `line` is the first that was not handled.
      */
     post: operations["save_signatures"];
     delete?: never;
@@ -189,7 +202,11 @@ export interface paths {
       path?: never;
       cookie?: never;
     };
-    /** Lists decisions of hooks, newest first. If you give `thread`, you must give its `document` too. */
+    /**
+     * Lists decisions of hooks, newest first. If you give `thread`, you must give its `document` too; with `binding`, its
+     *     `hook`.
+     * @description A page looks at 5,000 saves and deletes at most, so it may hold few decisions, or none, although there is a `next`.
+     */
     get: operations["list_decisions"];
     put?: never;
     post?: never;
@@ -467,6 +484,8 @@ export interface components {
       | "internal"
       | "invalid_parameter"
       | "invalid_token"
+      | "issuer_not_found"
+      | "issuer_unavailable"
       | "key_exists"
       | "key_not_found"
       | "log_not_found"
@@ -477,10 +496,12 @@ export interface components {
       | "missing_token"
       | "not_acceptable"
       | "not_ready"
+      | "origin_not_allowed"
       | "overloaded"
       | "payload_too_large"
       | "plugin_bound"
       | "plugin_not_found"
+      | "plugin_signature_refused"
       | "precondition_failed"
       | "quota_exceeded"
       | "range_not_satisfiable"
@@ -497,6 +518,7 @@ export interface components {
       | "tenant_required"
       | "tenant_suspended"
       | "tile_not_found"
+      | "token_bound"
       | "trust_anchor_not_found"
       | "unsupported_content_encoding"
       | "unsupported_media_type"
@@ -519,6 +541,7 @@ export interface components {
       | components["schemas"]["PluginBoundDetails"]
       | components["schemas"]["SettingsRefusedDetails"]
       | components["schemas"]["CasesFailedDetails"]
+      | components["schemas"]["PluginSignatureRefusedDetails"]
       | components["schemas"]["QuotaExceededDetails"]
       | components["schemas"]["NotReadyDetails"];
     /** @description Details of `signature_not_accepted`. */
@@ -677,6 +700,26 @@ export interface components {
       /** @description The expected and the actual results, line by line. */
       differences: string[];
     };
+    /** @description Details of `plugin_signature_refused`. */
+    PluginSignatureRefusedDetails: {
+      /** @description The reason. */
+      reason: components["schemas"]["SignatureFault"];
+      /** @description The id of the key that made the signature, as minisign shows it; null if there is no signature. */
+      key_id?: string | null;
+    };
+    /**
+     * @description Reasons why a plugin's signature is refused.
+     * @enum {string}
+     */
+    SignatureFault:
+      | "missing"
+      | "malformed"
+      | "incomplete"
+      | "key_not_trusted"
+      | "invalid"
+      | "other_plugin"
+      | "older_version"
+      | "version_taken";
     /** @description Details of `quota_exceeded`. */
     QuotaExceededDetails: {
       /** @description The quota. */
@@ -1005,8 +1048,8 @@ export interface components {
       /** @description Null. */
       message?: string | null;
       content: {
-        /** @description Current versions, newest first. */
-        signatures: components["schemas"]["SignatureContent"][];
+        /** @description Current versions, in the order that you asked for. */
+        signatures: components["schemas"]["ListedSignature"][];
         /** @description Cursor of the next page: pass it as `cursor`. Null on the last page. */
         next?: string | null;
         /**
@@ -1014,8 +1057,49 @@ export interface components {
          * @description Number of matching signatures, if you ask for it with `count`.
          */
         nb_results?: number | null;
+        /**
+         * @description True if you filter by signers, and those of some versions are not indexed yet: signatures may be missing, or be
+         *     listed although somebody signed them. Ask again later.
+         */
+        incomplete?: boolean;
       };
     };
+    /** @description A signature in a list: all members, or those that `fields` names. */
+    ListedSignature: {
+      /**
+       * Format: int64
+       * @description The thread's stable id.
+       */
+      id?: number;
+      /** @description The version's number. */
+      version?: number;
+      /** @description The document's id. */
+      document?: string;
+      /** @description The thread: the process in which the document is signed. */
+      thread?: string;
+      /** @description Same as `thread`; only in lists. */
+      chain?: string | null;
+      /** @description The stage of the version. */
+      stage?: string | null;
+      /** @description The signature exactly as it was sent; left out if you ask for that. */
+      signature?: string | null;
+      /** @description The version that it was signed over; null for the first version. */
+      parent?: number | null;
+      /** @description The creator of the version. */
+      version_created_by?: string | null;
+      /** @description Time at which the version was saved. */
+      version_created_at?: components["schemas"]["Time"];
+      /** @description Comment on the version. */
+      version_comment?: string | null;
+      /** @description Its tags. */
+      tags?: string[];
+      /** @description Time at which the first version was saved. */
+      created_at?: components["schemas"]["Time"];
+      /** @description Time at which the current version was saved. */
+      updated_at?: components["schemas"]["Time"];
+    };
+    /** @description A time in UTC, or with an offset in RFC 3339 format. */
+    GivenTime: string;
     /** @description A successful response. */
     Envelope_ManyContent: {
       /** @description True. */
@@ -1046,6 +1130,14 @@ export interface components {
        * @description The seconds after which to try again, as in `Retry-After`.
        */
       retry_after?: number | null;
+    };
+    /** @description The outcome for one line. If a stream ends early, the last one says why, for the first line that was not handled. */
+    OutcomeOfLine: components["schemas"]["OutcomeContent"] & {
+      /**
+       * Format: int64
+       * @description The number of the line; the first has number 1.
+       */
+      line: number;
     };
     /** @description A successful response. */
     Envelope_OneVerdict: {
@@ -1254,8 +1346,6 @@ export interface components {
      * @enum {string}
      */
     Outcome: "accepted" | "rejected" | "failed" | "not_stored";
-    /** @description A time in UTC, or with an offset in RFC 3339 format. */
-    GivenTime: string;
     /** @description A successful response. */
     Envelope_OneDecision: {
       /** @description True. */
@@ -1265,6 +1355,8 @@ export interface components {
       content: {
         /** @description The decision. */
         decision: components["schemas"]["RecordedContent"];
+        /** @description The settings that the plugin read; null if their record is gone. */
+        settings?: Record<string, never> | null;
       };
     };
     /** @description A successful response. */
@@ -1603,6 +1695,10 @@ export interface components {
       key?: string | null;
       /** @description What the token allows. Unknown scopes of the token are left out. */
       scopes: components["schemas"]["Scope"][];
+      /** @description The only document that the token is for; left out if it is bound to none. */
+      document?: string | null;
+      /** @description The document's only thread that the token is for; left out if it is for all of them. */
+      thread?: string | null;
     };
     /**
      * @description A permission of a token, as spelt in its `scope` claim (RFC 8693 section 4.2).
@@ -1856,6 +1952,41 @@ export interface operations {
         tags?: string[];
         /** @description Whether `any` of `tags` is enough, or `all` must match; `any` if it is left out */
         tags_match?: "any" | "all";
+        /** @description Only signatures that one of these people or organisations signed, in any version */
+        signer?: string[];
+        /** @description Only signatures that none of them signed */
+        not_signed_by?: string[];
+        /** @description Only signatures whose current version has one of these verdicts: `passed`, if every signer passed; `failed`, if one failed; otherwise `indeterminate` */
+        verdict?: ("passed" | "indeterminate" | "failed")[];
+        /** @description Only signatures whose first version was saved at this time or later */
+        created_since?: components["schemas"]["GivenTime"];
+        /** @description Only signatures whose first version was saved before this time */
+        created_until?: components["schemas"]["GivenTime"];
+        /** @description Only signatures whose current version was saved at this time or later; orders by `updated` */
+        updated_since?: components["schemas"]["GivenTime"];
+        /** @description Only signatures whose current version was saved before this time; orders by `updated` */
+        updated_until?: components["schemas"]["GivenTime"];
+        /** @description The time that orders the list: that of the first version, or of the current one */
+        order?: "created" | "updated";
+        /** @description Whether the newest come first (`desc`, the default) or the oldest */
+        direction?: "desc" | "asc";
+        /** @description The members of each signature that you want; all if it is left out */
+        fields?: (
+          | "id"
+          | "version"
+          | "document"
+          | "thread"
+          | "chain"
+          | "stage"
+          | "signature"
+          | "parent"
+          | "version_created_by"
+          | "version_created_at"
+          | "version_comment"
+          | "tags"
+          | "created_at"
+          | "updated_at"
+        )[];
         /** @description Maximum number of results; `50` if it is left out */
         limit?: number;
         /** @description Number of results to skip; `0` if it is left out */
@@ -1918,6 +2049,28 @@ export interface operations {
             stage?: string | null;
           }[];
         };
+        "application/x-ndjson": {
+          /** @description The document's code */
+          document: string;
+          /** @description The thread: the process in which the document is signed */
+          thread: string;
+          /** @description The signature: CMS in base64, or XML. It is stored and returned byte for byte */
+          cms: string;
+          /** @description The content that a detached signature signs, in base64 */
+          content?: string | null;
+          /** @description Additional certificates in PEM, of absent signers and of authorities in between. They are not trusted */
+          certificates?: string | null;
+          /** @description The version that was signed over; 0, or left out, for the first signature */
+          version?: number | null;
+          /** @description The creator of the version; returned as text */
+          version_created_by?: (number | string) | null;
+          /** @description A comment on the version */
+          version_comment?: string | null;
+          /** @description Tags; duplicates count once */
+          tags?: (string[] | string) | null;
+          /** @description The stage of the version */
+          stage?: string | null;
+        };
       };
     };
     responses: {
@@ -1928,6 +2081,7 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["Envelope_ManyContent"];
+          "application/x-ndjson": components["schemas"]["OutcomeOfLine"];
         };
       };
     };
@@ -2133,8 +2287,22 @@ export interface operations {
         thread?: string;
         /** @description The hook's name */
         hook?: string;
+        /** @description The number of the hook's binding */
+        binding?: number;
+        /** @description The SHA-256 of the revision that ran */
+        revision?: string;
+        /** @description Whether a shadow decided, or the hook itself */
+        shadow?: boolean;
+        /** @description Only decisions of shadows: whether the hook itself decided differently */
+        differs?: boolean;
         /** @description The verdict of the hook */
         verdict?: "accepted" | "rejected" | "failed";
+        /** @description The code of one of the rejections */
+        code?: string;
+        /** @description The outcome of the save or delete */
+        outcome?: "accepted" | "rejected" | "failed" | "not_stored";
+        /** @description The subject of the token that saved or deleted */
+        subject?: string;
         /** @description At this time or later */
         since?: components["schemas"]["GivenTime"];
         /** @description Before this time */

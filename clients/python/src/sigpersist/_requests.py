@@ -328,7 +328,8 @@ def versions(document: str, thread: str, include_signature: bool, page_size: int
 def signatures(include_signature: bool, page_size: int, **filters: Any) -> Request[Page[models.Signature]]:
     def parse(_: httpx.Response, answer: Any) -> Page[models.Signature]:
         page = read(models.SignaturePage, answer)
-        return Page(page.signatures, page.next)
+        # Without `fields`, they have all members.
+        return Page([read(models.Signature, one) for one in answer["signatures"]], page.next)
 
     query = signature_page(include_signature, page_size, None, False, **filters).query
     return Request("GET", "/signatures", parse, query)

@@ -92,6 +92,8 @@ Code: TypeAlias = Literal[
     "internal",
     "invalid_parameter",
     "invalid_token",
+    "issuer_not_found",
+    "issuer_unavailable",
     "key_exists",
     "key_not_found",
     "log_not_found",
@@ -102,10 +104,12 @@ Code: TypeAlias = Literal[
     "missing_token",
     "not_acceptable",
     "not_ready",
+    "origin_not_allowed",
     "overloaded",
     "payload_too_large",
     "plugin_bound",
     "plugin_not_found",
+    "plugin_signature_refused",
     "precondition_failed",
     "quota_exceeded",
     "range_not_satisfiable",
@@ -122,6 +126,7 @@ Code: TypeAlias = Literal[
     "tenant_required",
     "tenant_suspended",
     "tile_not_found",
+    "token_bound",
     "trust_anchor_not_found",
     "unsupported_content_encoding",
     "unsupported_media_type",
@@ -213,6 +218,40 @@ KeyUsage: TypeAlias = Literal[
 
 Level: TypeAlias = Literal["CMS", "B", "T", "LT", "LTA"]
 """The level of a CMS signature, by the parts that are present (ETSI EN 319 122-1). The signature need not hold."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class ListedSignature(Model):
+    """A signature in a list: all members, or those that `fields` names."""
+
+    id: int | None = None
+    """The thread's stable id."""
+    version: int | None = None
+    """The version's number."""
+    document: str | None = None
+    """The document's id."""
+    thread: str | None = None
+    """The thread: the process in which the document is signed."""
+    chain: str | None = None
+    """Same as `thread`; only in lists."""
+    stage: str | None = None
+    """The stage of the version."""
+    signature: str | None = None
+    """The signature exactly as it was sent; left out if you ask for that."""
+    parent: int | None = None
+    """The version that it was signed over; null for the first version."""
+    version_created_by: str | None = None
+    """The creator of the version."""
+    version_created_at: datetime | None = None
+    """Time at which the version was saved."""
+    version_comment: str | None = None
+    """Comment on the version."""
+    tags: list[str] | None = None
+    """Its tags."""
+    created_at: datetime | None = None
+    """Time at which the first version was saved."""
+    updated_at: datetime | None = None
+    """Time at which the current version was saved."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -395,6 +434,12 @@ class Signature(Model):
     """Comment on the version."""
 
 
+SignatureFault: TypeAlias = Literal[
+    "missing", "malformed", "incomplete", "key_not_trusted", "invalid", "other_plugin", "older_version", "version_taken"
+]
+"""Reasons why a plugin's signature is refused."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class SignerIdentifier(Model):
     """The signature's reference to the signer's certificate."""
@@ -559,12 +604,27 @@ class HookRejectedDetails(Model):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class SignaturePage(Model):
-    signatures: list[Signature]
-    """Current versions, newest first."""
+    signatures: list[ListedSignature]
+    """Current versions, in the order that you asked for."""
     next: str | None = None
     """Cursor of the next page: pass it as `cursor`. Null on the last page."""
     nb_results: int | None = None
     """Number of matching signatures, if you ask for it with `count`."""
+    incomplete: bool | None = None
+    """
+    True if you filter by signers, and those of some versions are not indexed yet: signatures may be missing, or be
+    listed although somebody signed them. Ask again later.
+    """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class PluginSignatureRefusedDetails(Model):
+    """Details of `plugin_signature_refused`."""
+
+    reason: SignatureFault
+    """The reason."""
+    key_id: str | None = None
+    """The id of the key that made the signature, as minisign shows it; null if there is no signature."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -812,6 +872,7 @@ Details: TypeAlias = (
     | PluginBoundDetails
     | SettingsRefusedDetails
     | CasesFailedDetails
+    | PluginSignatureRefusedDetails
     | QuotaExceededDetails
     | NotReadyDetails
 )
