@@ -102,9 +102,10 @@ impl std::str::FromStr for Cursor {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse()
-            .map(Self)
-            .map_err(|_| "it must be the `next` of an earlier answer".to_owned())
+        match text.parse() {
+            Ok(number @ 1..) => Ok(Self(number)),
+            _ => Err("it must be the `next` of an earlier answer".to_owned()),
+        }
     }
 }
 

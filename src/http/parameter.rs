@@ -214,7 +214,7 @@ parameters! {
     CURSOR_OF_EVENTS = "cursor", Text("^[0-9]{1,18}-[0-9a-f]{64}$"),
         "The `next` of an earlier answer, to continue it",
         json!("1613610000000000-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    CURSOR_OF_DECISIONS = "cursor", Text("^[0-9]{1,18}-[0-9]{1,18}-[0-9]{1,10}$"),
+    CURSOR_OF_DECISIONS = "cursor", Text("^[0-9]{1,18}-[0-9]{1,18}-[0-3]?[0-9]{1,9}$"),
         "The `next` of an earlier answer, to continue it", json!("1613610000000000-17-0");
     CURSOR_OF_KEYS = "cursor", Text(r"^[^\x00-\x1f\x7f-\x9f]{1,255}$"),
         "The `next` of an earlier answer, to continue it", json!("acme-1");
@@ -253,7 +253,7 @@ parameters! {
         "The number of the other binding; the one in force if it is left out", json!(2);
     LIMIT_OF_BINDINGS = "limit", Integer { min: 1, max: crate::plugins::MAX_LIMIT, default: Some(crate::plugins::MAX_LIMIT) },
         "Maximum number of results", json!(20);
-    CURSOR_OF_BINDINGS = "cursor", Text("^[1-9][0-9]{0,9}$"),
+    CURSOR_OF_BINDINGS = "cursor", Text("^[1-9][0-9]{0,8}$"),
         "The `next` of an earlier answer, to continue it", json!("3");
     LIMIT_OF_SHADOW = "limit", Integer { min: 1, max: crate::trials::MAX_BACKTEST, default: Some(crate::trials::MAX_BACKTEST) },
         "Maximum number of decisions to count", json!(1000);

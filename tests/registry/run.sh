@@ -55,6 +55,7 @@ fails() {
   grep -qF -e "$1" "$work/out" || { cat "$work/out" >&2; exit 1; }
 }
 
+sigpersist migrate
 fails 'docker login' sigpersist plugin push "$component" "$place:1.0.0"
 printf '{"auths": {"127.0.0.1:%s": {"auth": "%s"}}}' "$port" "$(printf 'olga:pa:ss' | base64)" >"$DOCKER_CONFIG/config.json"
 
