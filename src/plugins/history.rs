@@ -28,7 +28,12 @@ pub fn history(
 ) -> Result<Page<KeptBinding, u32>> {
     let limit = usize::try_from(limit).map_err(Error::internal)?;
     let bindings = app.store.binding_list(tenant, name, after, limit + 1)?;
-    if bindings.is_empty() && after.is_none() {
+    let is_unknown = match after {
+        _ if !bindings.is_empty() => false,
+        None => true,
+        Some(_) => app.store.binding_list(tenant, name, None, 1)?.is_empty(),
+    };
+    if is_unknown {
         return Err(Error::NotFound(Noun::Hook));
     }
     Ok(Page::cut(bindings, limit, |last| last.number))
