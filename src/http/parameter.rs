@@ -214,7 +214,7 @@ parameters! {
     CURSOR_OF_EVENTS = "cursor", Text("^[0-9]{1,18}-[0-9a-f]{64}$"),
         "The `next` of an earlier answer, to continue it",
         json!("1613610000000000-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    CURSOR_OF_DECISIONS = "cursor", Text("^[0-9]{1,18}-[0-9]{1,18}-[0-3]?[0-9]{1,9}$"),
+    CURSOR_OF_DECISIONS = "cursor", Text("^[0-9]{1,17}-[0-9]{1,18}-[0-3]?[0-9]{1,9}$"),
         "The `next` of an earlier answer, to continue it", json!("1613610000000000-17-0");
     CURSOR_OF_KEYS = "cursor", Text(r"^[^\x00-\x1f\x7f-\x9f]{1,255}$"),
         "The `next` of an earlier answer, to continue it", json!("acme-1");
