@@ -306,6 +306,7 @@ mod tests {
             AuthConfig {
                 issuer: None,
                 audience: None,
+                jwks_ca_file: None,
                 ..config.auth
             },
             defaults.auth
