@@ -103,18 +103,22 @@ impl Lines {
             if self.at_end {
                 return Ok(Next::End);
             }
+            // Whoever never pauses is held to the limits, too.
+            if self.since.elapsed() > Duration::from_millis(self.timeout_ms) {
+                return Err(Error::BodyTimeout {
+                    timeout_ms: self.timeout_ms,
+                });
+            }
             let left = until.saturating_duration_since(Instant::now());
-            let Ok(part) = timeout(left, self.body.part()).await else {
-                return match self.since.elapsed() > Duration::from_millis(self.timeout_ms) {
-                    true => Err(Error::BodyTimeout {
-                        timeout_ms: self.timeout_ms,
-                    }),
-                    false => Ok(Next::NotYet),
-                };
-            };
-            match part? {
-                None => self.at_end = true,
-                Some(part) => self.take(&part)?,
+            if left.is_zero() {
+                return Ok(Next::NotYet);
+            }
+            // Without a part in time, the limits decide.
+            if let Ok(part) = timeout(left, self.body.part()).await {
+                match part? {
+                    None => self.at_end = true,
+                    Some(part) => self.take(&part)?,
+                }
             }
         }
     }
@@ -130,14 +134,14 @@ impl Lines {
     }
 
     fn take(&mut self, part: &[u8]) -> Result<()> {
-        // Lines that were given out can be handled first, which frees their bytes.
         let grown = self.held.grow_to(self.bytes_held(part.len()));
         self.buffer.extend_from_slice(part);
-        match grown {
-            Err(_) if self.given > 0 => self.held.set(self.bytes_held(0)),
-            grown => grown?,
+        if grown.is_err() {
+            // The part is in memory already. Lines that were given out can be handled before the next one, which frees
+            // their bytes.
+            self.held.set(self.bytes_held(0));
         }
-        Ok(())
+        grown
     }
 
     /// The next line that has come whole.
@@ -146,7 +150,11 @@ impl Lines {
             let rest = self.buffer.get(self.searched..).unwrap_or_default();
             let found = rest.iter().position(|byte| *byte == b'\n');
             let found = found.map(|place| self.searched + place);
-            let Some(end) = found else {
+            let line = if let Some(end) = found {
+                let mut line = self.buffer.split_to(end + 1);
+                line.truncate(end);
+                line
+            } else {
                 self.searched = self.buffer.len();
                 if self.buffer.len() > self.max_bytes {
                     self.buffer.clear();
@@ -158,17 +166,10 @@ impl Lines {
                 if !is_last {
                     return None;
                 }
-                let line = self.buffer.split();
-                match self.line(line.freeze()) {
-                    Some(line) => return Some(line),
-                    None => continue,
-                }
+                self.buffer.split()
             };
-            let mut line = self.buffer.split_to(end + 1);
-            line.truncate(end);
-            match self.line(line.freeze()) {
-                Some(line) => return Some(line),
-                None => continue,
+            if let Some(line) = self.line(line.freeze()) {
+                return Some(line);
             }
         }
     }
@@ -184,14 +185,14 @@ impl Lines {
             let text = Err(Error::PayloadTooLarge { limit_bytes });
             return Some(Line { number, text });
         }
-        self.given += text.len();
-        match text.iter().all(u8::is_ascii_whitespace) {
-            true => None,
-            false => Some(Line {
-                number,
-                text: Ok(text),
-            }),
+        if text.iter().all(u8::is_ascii_whitespace) {
+            return None;
         }
+        self.given += text.len();
+        Some(Line {
+            number,
+            text: Ok(text),
+        })
     }
 }
 

@@ -180,18 +180,17 @@ impl Streamed {
         // The token may have expired, or the tenant been suspended.
         self.call.check_again().await?;
         let mut outcomes = self.save(batch).await?;
+        let end = end.or_else(|| {
+            let message = || {
+                format!(
+                    "{MAX_FAILED} threads have a draft that was not saved, so no more is read. Send the rest when you know why."
+                )
+            };
+            (self.failed.number() > MAX_FAILED).then(|| Err(Error::refused(message())))
+        });
         let is_last = end.is_some();
         if let Some(Err(error)) = end {
             outcomes.push(self.end(error));
-        } else if self.failed.number() > MAX_FAILED {
-            let message = format!(
-                "{MAX_FAILED} threads have a draft that was not saved, so no more is read. Send the rest when you know why."
-            );
-            outcomes.push(self.end(Error::refused(message)));
-            return Ok(Step {
-                outcomes,
-                is_last: true,
-            });
         }
         Ok(Step { outcomes, is_last })
     }
