@@ -285,7 +285,7 @@ impl Authenticator {
             .filter(|ready| ready.issuer.rules.match_claims(claims));
         // If none or several match, the keys of the first one decide who learns that.
         let (ready, chosen) = match (matching.next(), matching.next()) {
-            (Some(one), None) => (Some(one), Chosen::One(&one.issuer.rules)),
+            (Some(one), None) => (Some(one), Chosen::One(&one.issuer.rules, claims)),
             (Some(one), Some(_)) => (Some(one), Chosen::Several),
             (None, _) => (issuers.first(), Chosen::None),
         };

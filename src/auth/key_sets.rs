@@ -99,6 +99,7 @@ struct State {
     tried_at: Option<Instant>,
     failures: u32,
     failure: Option<String>,
+    /// The last refresh that was tried, so that it is tried at once only once.
     refreshed_at: Option<DateTime<Utc>>,
 }
 
@@ -108,6 +109,8 @@ struct Held {
     at: Instant,
     time: DateTime<Utc>,
     fresh_for: Duration,
+    /// The last refresh that somebody had asked for when its fetch began.
+    refreshed_at: Option<DateTime<Utc>>,
 }
 
 /// An attempt to begin a fetch.
@@ -126,6 +129,9 @@ pub enum TakeOff {
 pub struct Flight {
     slot: Arc<Slot>,
     has_landed: bool,
+    refreshed_at: Option<DateTime<Utc>>,
+    /// The attempt before, and the refresh before.
+    before: (Option<Instant>, Option<DateTime<Utc>>),
 }
 
 impl Drop for Flight {
@@ -172,6 +178,7 @@ impl Flight {
                     at: Instant::now(),
                     time: Utc::now(),
                     fresh_for: fresh_for.max(MIN_FRESH.min(max_fresh)).min(max_fresh),
+                    refreshed_at: self.refreshed_at,
                 });
                 (state.failures, state.failure) = (0, None);
             }
@@ -183,6 +190,16 @@ impl Flight {
         drop(state);
         self.slot.landed.send_modify(|flights| *flights += 1);
         are_gone
+    }
+
+    /// Ends a flight in which nobody asked the provider, so that it counts as no attempt.
+    pub fn give_up(mut self) {
+        self.has_landed = true;
+        let mut state = self.slot.state();
+        state.is_flying = false;
+        (state.tried_at, state.refreshed_at) = self.before;
+        drop(state);
+        self.slot.landed.send_modify(|flights| *flights += 1);
     }
 }
 
@@ -223,7 +240,9 @@ impl KeySets {
                 false => Found::Unavailable,
             };
         };
-        let is_fresh = held.at.elapsed() < held.fresh_for && !is_outdated;
+        // A refresh that failed leaves a set that is used for want of a better one.
+        let is_fresh =
+            held.at.elapsed() < held.fresh_for && held.refreshed_at >= fetch.refreshed_at;
         match held.set.get(kid) {
             Some(key) if is_fresh => Found::Key(Arc::clone(key), later(held.time, held.fresh_for)),
             _ if may_fetch => Found::Needs(fetch),
@@ -244,7 +263,7 @@ impl KeySets {
     /// Begins to fetch a set.
     pub fn take_off(&self, fetch: &Fetch) -> TakeOff {
         let slot = self.slot(&fetch.place);
-        {
+        let (refreshed_at, before) = {
             let mut state = slot.state();
             let is_due =
                 state.is_outdated(fetch.refreshed_at) || state.rests(self.interval).is_zero();
@@ -254,13 +273,17 @@ impl KeySets {
             if !is_due {
                 return TakeOff::NotDue;
             }
+            let before = (state.tried_at, state.refreshed_at);
             state.is_flying = true;
             state.tried_at = Some(Instant::now());
             state.refreshed_at = state.refreshed_at.max(fetch.refreshed_at);
-        }
+            (state.refreshed_at, before)
+        };
         TakeOff::Begun(Flight {
             slot,
             has_landed: false,
+            refreshed_at,
+            before,
         })
     }
 
@@ -395,6 +418,31 @@ mod tests {
         assert!(sets.land(second, set(&["b"])), "a is gone");
         assert_eq!(word(&sets.find(asked.clone(), "a", true)), "unknown");
         assert!(matches!(sets.take_off(&asked), TakeOff::NotDue));
+    }
+
+    #[test]
+    fn a_refresh_that_fails_is_tried_again_and_leaves_no_set_fresh() {
+        let sets = sets(0, 3_600, 3_600);
+        let mut asked = fetch();
+        sets.land(flight(&sets, &asked), set(&["withdrawn"]));
+        assert_eq!(word(&sets.find(asked.clone(), "withdrawn", true)), "key");
+        asked.refreshed_at = Some(Utc::now());
+        sets.land(flight(&sets, &asked), Err("down".to_owned()));
+        assert_eq!(word(&sets.find(asked.clone(), "withdrawn", true)), "needs");
+        assert_eq!(word(&sets.find(asked.clone(), "withdrawn", false)), "key");
+        sets.land(flight(&sets, &asked), set(&["new"]));
+        assert_eq!(word(&sets.find(asked, "withdrawn", true)), "needs");
+    }
+
+    #[test]
+    fn a_flight_that_is_given_up_counts_as_no_attempt() {
+        let sets = sets(30, 3_600, 3_600);
+        let landings = sets.landings(&fetch().place);
+        flight(&sets, &fetch()).give_up();
+        assert!(landings.has_changed().unwrap());
+        assert!(sets.known(&fetch().place).is_none());
+        sets.land(flight(&sets, &fetch()), set(&["a"]));
+        assert_eq!(word(&sets.find(fetch(), "a", true)), "key");
     }
 
     #[test]

@@ -284,8 +284,8 @@ pub fn verify(
 /// The rules that are chosen for a token of an identity provider, before anything of it is verified.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Chosen<'a> {
-    /// The only rules that match.
-    One(&'a IssuerRules),
+    /// The only rules that match, and the claims of the token.
+    One(&'a IssuerRules, &'a Map<String, Value>),
     /// None match.
     None,
     /// Several match.
@@ -312,7 +312,7 @@ pub(super) fn verify_issued(
     validation.set_issuer(&[issuer]);
     validation.required_spec_claims.insert("iss".to_owned());
     let lifetime_s = match chosen {
-        Chosen::One(rules) => rules.max_lifetime_s.unwrap_or(DEFAULT_LIFETIME_S),
+        Chosen::One(rules, _) => rules.max_lifetime_s.unwrap_or(DEFAULT_LIFETIME_S),
         Chosen::None | Chosen::Several => u64::MAX,
     };
     let most_s = config.max_token_lifetime_s.min(lifetime_s);
@@ -321,33 +321,28 @@ pub(super) fn verify_issued(
         valid_until,
         bound_to,
     } = checked(token, key, &validation, config, most_s)?;
-    let rules = match chosen {
-        Chosen::One(rules) => rules,
+    let (rules, all) = match chosen {
+        Chosen::One(rules, claims) => (rules, claims),
         Chosen::None => return Err(OF_NOBODY),
         Chosen::Several => return Err(OF_SEVERAL),
     };
-    let all = claims_of(token).ok_or(UNVERIFIED)?;
     Ok(Claims {
         valid_until,
         subject: subject(claims.sub)?,
-        scopes: rules.scopes(&all),
+        scopes: rules.scopes(all),
         bound_to,
     })
 }
 
 /// The `iss` of a token, and all its claims, before anything is verified; none if it has no `iss` of a usable length.
 pub(super) fn unverified_issuer(token: &str) -> Option<(String, Map<String, Value>)> {
-    let claims = claims_of(token)?;
+    let part = token.split('.').nth(1)?;
+    let claims: Map<String, Value> =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()?;
     let issuer = claims.get("iss")?.as_str()?.to_owned();
     (1..=MAX_ISSUER_BYTES)
         .contains(&issuer.len())
         .then_some((issuer, claims))
-}
-
-/// The claims of a token, unverified.
-fn claims_of(token: &str) -> Option<Map<String, Value>> {
-    let part = token.split('.').nth(1)?;
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 
 /// Checks of all tokens, whoever signed them.

@@ -12,40 +12,44 @@ use crate::auth::{Loaded, Step};
 use crate::issuers;
 use crate::tenants;
 
-/// Most steps until a token is verified: two loads, if something changes in between, and a fetch.
-const MAX_STEPS: usize = 4;
-
-/// Verifies the bearer token. Loads its key or issuer from the database only if that is not cached, and waits for a fetch of
-/// its issuer's keys at most once. It holds nothing that others wait for meanwhile.
-pub(super) async fn authenticate(app: &Arc<App>, headers: &HeaderMap) -> Result<Arc<Caller>> {
+/// Verifies the bearer token. Loads its key or issuer from the database only if that is not cached. With `may_wait`, it waits
+/// for a fetch of its issuer's keys if they are not known well enough; whoever asks must hold nothing then that others wait
+/// for.
+pub(super) async fn authenticate(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    may_wait: bool,
+) -> Result<Arc<Caller>> {
     let token = bearer(headers)?;
-    let mut may_wait = true;
-    for _ in 0..MAX_STEPS {
-        let authenticator = &app.caches.authenticator;
-        let mut step = authenticator.authenticate_ready(token, may_wait)?;
-        if let Step::Load = step {
-            let token = token.to_owned();
-            step = app
-                .load(move |app| {
-                    let load = Loaded {
-                        key: &|kid| tenants::key_and_quotas(app, kid),
-                        issuers: &|issuer| issuers::trusted(app, issuer),
-                    };
-                    let authenticator = &app.caches.authenticator;
-                    authenticator.authenticate(&token, may_wait, &load)
-                })
-                .await?;
-        }
-        match step {
-            Step::Caller(caller) => return Ok(caller),
-            Step::Load => {}
-            Step::Fetch(fetch) => {
-                issuers::fetch(app, fetch).await;
-                may_wait = false;
-            }
-        }
+    let mut step = step(app, token, may_wait).await?;
+    if let Step::Fetch(fetch) = step {
+        issuers::fetch(app, fetch).await;
+        // What is known now has to do.
+        step = self::step(app, token, false).await?;
     }
-    Err(Error::internal("a token needs ever more steps"))
+    match step {
+        Step::Caller(caller) => Ok(caller),
+        Step::Load | Step::Fetch(_) => Err(Error::internal("a token was loaded and is not ready")),
+    }
+}
+
+/// Verifies a token with what is cached, or else with what the database has.
+async fn step(app: &Arc<App>, token: &str, may_wait: bool) -> Result<Step> {
+    let authenticator = &app.caches.authenticator;
+    match authenticator.authenticate_ready(token, may_wait)? {
+        Step::Load => {}
+        step => return Ok(step),
+    }
+    let token = token.to_owned();
+    app.load(move |app| {
+        let load = Loaded {
+            key: &|kid| tenants::key_and_quotas(app, kid),
+            issuers: &|issuer| issuers::trusted(app, issuer),
+        };
+        let authenticator = &app.caches.authenticator;
+        authenticator.authenticate(&token, may_wait, &load)
+    })
+    .await
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str> {

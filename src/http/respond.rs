@@ -154,7 +154,7 @@ impl Call {
     ///
     /// As for a new request.
     pub(super) async fn check_again(&self) -> Result<()> {
-        let caller = caller(&self.server, self.route, &self.headers).await?;
+        let caller = caller(&self.server, self.route, &self.headers, true).await?;
         check_scope(&self.server, self.route, &caller)?;
         let known = self.context.tenancy.as_ref();
         let slug = known.filter(|_| self.names_tenant);
@@ -313,7 +313,7 @@ async fn answer(
     if !server.has(route) {
         return Err(Error::RouteNotFound);
     }
-    let caller = caller(&server, route, headers).await?;
+    let caller = caller(&server, route, headers, true).await?;
     if !server.is_anonymous(route) {
         page.admit(&server.app, &caller, headers).await?;
     }
@@ -327,7 +327,8 @@ async fn answer(
     let (whole, held) = read(&server, route, &context, headers, body).await?;
     let (permits, ready_chain) = permits(&server, route.waits, &context).await?;
     // Body and permits may have taken time: a key that was revoked meanwhile, or a tenant that was suspended, is refused.
-    self::caller(&server, route, headers).await?;
+    // Nobody waits for a provider while this request holds them.
+    self::caller(&server, route, headers, false).await?;
     let comes_in_lines = route.body.comes_in_lines(headers);
     let lines = comes_in_lines.then(|| body.take());
     let mut headers = incoming.headers;
@@ -374,14 +375,20 @@ async fn answer(
     Ok(reply)
 }
 
-/// Finds out who the caller is: the command line, the owner of the token, or nobody if the route needs none.
-async fn caller(server: &Server, route: &Route, headers: &HeaderMap) -> Result<Arc<Caller>> {
+/// Finds out who the caller is: the command line, the owner of the token, or nobody if the route needs none. With `may_wait`, it may
+/// wait for an identity provider.
+async fn caller(
+    server: &Server,
+    route: &Route,
+    headers: &HeaderMap,
+    may_wait: bool,
+) -> Result<Arc<Caller>> {
     if server.is_anonymous(route) {
         return Ok(Arc::new(Caller::nobody()));
     }
     match server.command_line() {
         Some(caller) => Ok(Arc::clone(caller)),
-        None => authenticate(&server.app, headers).await,
+        None => authenticate(&server.app, headers, may_wait).await,
     }
 }
 

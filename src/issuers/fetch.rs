@@ -7,7 +7,6 @@ use std::time::Duration;
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
-use sigpersist_model::error::Error;
 use sigpersist_outbound::{Answer, Limits, Outbound, Request};
 use sigpersist_runtime::{blocking, metrics};
 use tracing::{info, warn};
@@ -54,7 +53,11 @@ pub async fn fetch(app: &Arc<App>, fetch: Fetch) {
 async fn fly(app: Arc<App>, fetch: Fetch, flight: Flight) {
     let permit = match app.fetches.acquire(Some(fetch.tenant)).await {
         Ok(permit) => permit,
-        Err(error) => return land(&app, &fetch.place, flight, Err(busy(&error))),
+        Err(error) => {
+            warn!(cause = %error, "Keys could not be fetched now: too many fetches are under way");
+            metrics::issuer_fetched("overloaded");
+            return flight.give_up();
+        }
     };
     let done = blocking::run(permit, move || {
         let fetched = fetch_now(&app, &fetch.place);
@@ -63,10 +66,6 @@ async fn fly(app: Arc<App>, fetch: Fetch, flight: Flight) {
     if let Err(cause) = done.await {
         warn!(%cause, "A fetch of keys was interrupted");
     }
-}
-
-fn busy(error: &Error) -> Failed {
-    Failed::new("overloaded", error.to_string())
 }
 
 /// Fetches the keys at a place, unless somebody fetches them or did a moment ago. Blocks for at most the time of two requests.

@@ -103,6 +103,7 @@ fn list(connection: &mut PgConnection, tenant: TenantId) -> QueryResult<Vec<Issu
 fn of_issuer(connection: &mut PgConnection, issuer: &str) -> QueryResult<Vec<Issuer>> {
     stored()
         .filter(issuers::issuer.eq(issuer))
+        .order((issuers::tenant_id, issuers::name))
         .load(connection)
         .and_then(all)
 }
