@@ -232,6 +232,18 @@ fn nothing_goes_back_to_an_older_version() {
         .map(|it| it["publisher"]["version"].clone())
         .collect();
     assert_eq!(versions, ["1.10.0", "1.10.0-rc.1"]);
+    // A server that trusts nobody only reads signatures, and what it read loosens nothing.
+    let careless = app.replica_with(|config| config.plugins.require_signature.clear());
+    let first = component(1);
+    let signature = sign(&first, "p", "0.1.0");
+    let read = upload(
+        &careless.operator("acme"),
+        "p",
+        &first,
+        json!({ "signature": signature }),
+    );
+    assert!(read.status < 300, "{}", read.status);
+    refused(put(3, "1.10.0-rc.2"), "older_version", "older than 1.10.0");
 }
 
 #[test]

@@ -119,7 +119,10 @@ impl Store {
             if let Some(origin) = revision.origin {
                 beside.origin = Some(origin.to_owned());
             }
-            if let Some(publisher) = revision.publisher {
+            // A server without trusted keys only reads signatures: what it read never replaces what another one verified.
+            if let Some(publisher) = revision.publisher
+                && (publisher.key.is_some() || beside.publisher_key.is_none())
+            {
                 beside.signature = Some(publisher.signature.clone());
                 beside.signed_version = Some(publisher.version.to_string());
                 beside.publisher_key = publisher.key.clone();
