@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use chrono::Utc;
 use sigpersist_model::attachments::Attachments;
-use sigpersist_model::context::{PLATFORM, TenantId};
+use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
-use sigpersist_runtime::blocking;
 use sigpersist_runtime::verification::Verification;
 use sigpersist_store::Unindexed;
 use sigpersist_verify::pki::Budget;
@@ -19,17 +18,16 @@ use tracing::{info, warn};
 use super::accept::{signer_terms, verifies};
 use crate::app::App;
 use crate::policy;
+use crate::tenants::{self, Step};
 
 /// Time between two walks through all tenants.
-const INTERVAL: Duration = Duration::from_secs(30);
-/// Pause between two batches, so that requests come first.
-const PAUSE: Duration = Duration::from_millis(50);
+const INTERVAL: Duration = Duration::from_mins(2);
 
 /// Starts to index signers that are not indexed yet, tenant by tenant. The task is stopped when the result is dropped.
 pub fn keep_indexing(app: Arc<App>) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         loop {
-            if let Err(cause) = walk(&app).await {
+            if let Err(cause) = index(&app).await {
                 warn!(%cause, "Signers of stored versions could not be indexed; trying again later");
             }
             tokio::time::sleep(INTERVAL).await;
@@ -37,40 +35,25 @@ pub fn keep_indexing(app: Arc<App>) -> AbortOnDropHandle<()> {
     }))
 }
 
-async fn walk(app: &Arc<App>) -> Result<()> {
-    let mut tenant = PLATFORM;
-    loop {
-        let of = Arc::clone(app);
-        let next = blocking::run((), move || of.store.tenant_ids(tenant, 1)).await??;
-        let Some(next) = next.first() else {
-            return Ok(());
-        };
-        tenant = *next;
-        let mut indexed = 0;
-        loop {
-            let of = Arc::clone(app);
-            let batch = blocking::run((), move || step(&of, tenant)).await??;
-            if batch == 0 {
-                break;
-            }
-            indexed += batch;
-            tokio::time::sleep(PAUSE).await;
-        }
-        if indexed > 0 {
-            info!(
-                tenant.id = tenant.0,
-                versions = indexed,
-                "Indexed the signers of versions that were stored without that"
-            );
-        }
+async fn index(app: &Arc<App>) -> Result<()> {
+    let indexed = tenants::walk(app, "Indexing signers", |app, tenant| {
+        Ok(match step(app, tenant)? {
+            0 => Step::Done(0),
+            some => Step::More(some),
+        })
+    })
+    .await?;
+    if indexed > 0 {
+        info!(
+            versions = indexed,
+            "Indexed the signers of versions that were stored without that"
+        );
     }
+    Ok(())
 }
 
 /// Indexes some of a tenant's versions, if its policy wants that. Returns how many. Blocks.
 fn step(app: &App, tenant: TenantId) -> Result<usize> {
-    if !app.store.policy_get(tenant)?.index_signers {
-        return Ok(0);
-    }
     let unindexed = app.store.signers_unindexed(tenant)?;
     if unindexed.is_empty() {
         return Ok(0);

@@ -6,6 +6,7 @@ mod master_key;
 mod removal;
 mod tokens;
 mod usage;
+mod walk;
 
 use sigpersist_model::context::{Caller, Tenancy};
 use sigpersist_model::error::{Error, Noun, Result};
@@ -25,6 +26,7 @@ pub use master_key::{MasterKeys, Rotated, master_keys, prepare_master_key, rotat
 pub use removal::keep_removing;
 pub use tokens::{IssuedToken, NewToken, issue_token};
 pub use usage::{forget as forget_usage, room, usage};
+pub use walk::{Step, walk};
 
 /// Finds a tenant by its slug.
 ///

@@ -63,7 +63,8 @@ impl Store {
         Ok(row.found)
     }
 
-    /// Some of a tenant's versions whose signers are not indexed, oldest threads first.
+    /// Some of a tenant's versions whose signers are not indexed, oldest threads first; none if its policy does not want
+    /// that.
     pub fn signers_unindexed(&self, tenant: TenantId) -> Result<Vec<Unindexed>> {
         let rows: Vec<UnindexedRow> = self.run(tenant, |connection| {
             sql_query(
@@ -73,6 +74,7 @@ impl Store {
                             row_number() OVER (ORDER BY u.signature_id, u.version) AS place \
                      FROM (SELECT signature_id, version, signature FROM signature_versions \
                            WHERE tenant_id = $1 AND NOT signers_indexed \
+                             AND NOT EXISTS (SELECT FROM policies WHERE tenant_id = $1 AND NOT index_signers) \
                            ORDER BY signature_id, version LIMIT $2) u) few \
                  JOIN signature_versions v \
                    ON v.tenant_id = $1 AND v.signature_id = few.signature_id AND v.version = few.version \
