@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use serde_json::{Value, json};
+use sigpersist_model::digest::{sha256, to_hex};
 
 use render::{Rendered, escaped, render};
 
@@ -70,14 +70,10 @@ pub struct File {
 impl File {
     fn new(kind: &'static str, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        let mut sha256 = String::new();
-        for byte in digest(&SHA256, &bytes).as_ref() {
-            let _infallible = write!(sha256, "{byte:02x}");
-        }
         Self {
             kind,
+            sha256: to_hex(&sha256(&bytes)),
             bytes,
-            sha256,
         }
     }
 }

@@ -18,7 +18,7 @@ use super::parameter::{self, Parameter};
 use super::parameters::Parameters;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
-use super::signatures::{SignatureContent, invalid_cursor, omits_signature, read_and_shown};
+use super::signatures::{SignatureContent, Text, invalid_cursor, omits_signature, read_and_shown};
 use crate::signatures::{self, List, Threads};
 
 /// Greatest number of signers, or of verdicts, that a list may ask for.
@@ -59,29 +59,51 @@ struct ListContent {
     incomplete: bool,
 }
 
-/// A signature in a list, or the members of it that were asked for.
-struct Listed {
-    content: SignatureContent,
-    fields: Option<Arc<[String]>>,
+/// A signature in a list.
+enum Listed {
+    /// All of it.
+    Whole(SignatureContent),
+    /// The members that were asked for.
+    Partly {
+        /// Everything but the signature itself, which may be large and is not copied.
+        others: SignatureContent,
+        signature: Option<Text>,
+        fields: Arc<[String]>,
+    },
+}
+
+impl Listed {
+    fn new(mut content: SignatureContent, fields: Option<&Arc<[String]>>) -> Self {
+        match fields {
+            None => Self::Whole(content),
+            Some(fields) => Self::Partly {
+                signature: content.signature.take(),
+                others: content,
+                fields: Arc::clone(fields),
+            },
+        }
+    }
 }
 
 impl Serialize for Listed {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some(fields) = &self.fields else {
-            return self.content.serialize(serializer);
+        let (others, signature, fields) = match self {
+            Self::Whole(content) => return content.serialize(serializer),
+            Self::Partly {
+                others,
+                signature,
+                fields,
+            } => (others, signature, fields),
         };
-        // The signature itself, which may be large, is not copied.
-        let signature = self.content.signature();
-        let others = self.content.without_signature();
         let others = serde_json::to_value(others).map_err(serde::ser::Error::custom)?;
         let mut members = serializer.serialize_map(None)?;
         for field in fields.iter() {
-            if field == "signature" {
-                if let Some(signature) = signature {
-                    members.serialize_entry(field, signature)?;
-                }
-            } else if let Some(value) = others.get(field) {
+            if let Some(value) = others.get(field) {
                 members.serialize_entry(field, value)?;
+            } else if field == "signature"
+                && let Some(signature) = signature
+            {
+                members.serialize_entry(field, signature)?;
             }
         }
         members.end()
@@ -165,9 +187,9 @@ pub(super) fn list(call: Call) -> Result<Reply> {
         signatures: page
             .items
             .into_iter()
-            .map(|signature| Listed {
-                content: SignatureContent::from(signature).with_chain(),
-                fields: fields.clone(),
+            .map(|signature| {
+                let content = SignatureContent::from(signature).with_chain();
+                Listed::new(content, fields.as_ref())
             })
             .collect(),
         next: page.next.map(|next| cursor(next, order)),

@@ -51,7 +51,7 @@ pub(super) struct SignatureContent {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "MIIHUgYJKoZIhvcNAQcCoIIHQzCCBz8CAQExDzANBglghkgBZQMEAgEFADAU")]
     #[schema(value_type = Option<String>)]
-    signature: Option<Text>,
+    pub(super) signature: Option<Text>,
     /// The version that it was signed over; null for the first version.
     #[schema(example = json!(null))]
     parent: Option<u32>,
@@ -97,7 +97,7 @@ impl From<Signature> for SignatureContent {
 }
 
 /// A signature in the form in which it was sent. Bytes are base64 in all responses.
-struct Text(SignatureBody);
+pub(super) struct Text(SignatureBody);
 
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -109,29 +109,6 @@ impl Serialize for Text {
 }
 
 impl SignatureContent {
-    /// The signature itself, unless it is left out.
-    pub(super) fn signature(&self) -> Option<&(impl Serialize + use<>)> {
-        self.signature.as_ref()
-    }
-
-    /// Everything else.
-    pub(super) fn without_signature(&self) -> Self {
-        Self {
-            signature: None,
-            document: self.document.clone(),
-            thread: self.thread.clone(),
-            chain: self.chain.clone(),
-            stage: self.stage.clone(),
-            version_created_by: self.version_created_by.clone(),
-            version_created_at: self.version_created_at.clone(),
-            version_comment: self.version_comment.clone(),
-            tags: self.tags.clone(),
-            created_at: self.created_at.clone(),
-            updated_at: self.updated_at.clone(),
-            ..*self
-        }
-    }
-
     pub(super) fn with_chain(mut self) -> Self {
         self.chain = Some(self.thread.clone());
         self

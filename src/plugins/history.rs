@@ -28,12 +28,7 @@ pub fn history(
 ) -> Result<Page<KeptBinding, u32>> {
     let limit = usize::try_from(limit).map_err(Error::internal)?;
     let bindings = app.store.binding_list(tenant, name, after, limit + 1)?;
-    let is_unknown = match after {
-        _ if !bindings.is_empty() => false,
-        None => true,
-        Some(_) => app.store.binding_list(tenant, name, None, 1)?.is_empty(),
-    };
-    if is_unknown {
+    if bindings.is_empty() && (after.is_none() || never_was(app, tenant, name)?) {
         return Err(Error::NotFound(Noun::Hook));
     }
     Ok(Page::cut(bindings, limit, |last| last.number))
@@ -124,9 +119,13 @@ pub fn rollback(
 
 /// The error that a hook never had a binding with some number; or that there never was such a hook.
 fn no_binding(app: &App, tenant: TenantId, name: &str) -> Result<Error> {
-    let known = app.store.binding_list(tenant, name, None, 1)?;
-    Ok(Error::NotFound(match known.is_empty() {
+    Ok(Error::NotFound(match never_was(app, tenant, name)? {
         true => Noun::Hook,
         false => Noun::Binding,
     }))
+}
+
+/// Whether the tenant never had such a hook.
+fn never_was(app: &App, tenant: TenantId, name: &str) -> Result<bool> {
+    Ok(app.store.binding_list(tenant, name, None, 1)?.is_empty())
 }

@@ -100,10 +100,7 @@ pub fn shadow(
         }
     }
     Ok(ShadowSummary {
-        shadow: ShadowView {
-            revision: shadow.sha256,
-            settings: shadow.settings,
-        },
+        shadow: shadow.into(),
         since: since.into(),
         comparison: tally.report(after.map(|after| after.to_string())),
     })

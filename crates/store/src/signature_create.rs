@@ -25,7 +25,7 @@ use super::failure::is_lock_timeout;
 use super::pool::Store;
 use super::signature_save::{Found, SaveCall, Saved, unless_deleted};
 use super::signatures::encoding_to_code;
-use super::verdicts::{verdict_bytes, verdict_term};
+use super::verdicts::verdict_bytes;
 
 /// Larger signatures are saved by themselves: sending them takes longer than a batch saves.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
@@ -44,6 +44,7 @@ pub(super) struct FirstVersion {
     verdict_event: Option<String>,
     /// None if signers are not to be indexed.
     signers: Option<Vec<String>>,
+    verdict_term: Option<&'static str>,
 }
 
 impl FirstVersion {
@@ -65,6 +66,7 @@ impl FirstVersion {
             verdict_seal: call.verdict_seal,
             verdict_event: call.verdict_event.map(str::to_owned),
             signers: found.signers.map(<[String]>::to_vec),
+            verdict_term: call.verdict_term,
         }
     }
 }
@@ -212,7 +214,7 @@ impl<'a> CreateCall<'a> {
             tags.extend(first.tags.iter().map(String::as_str));
             tag_ends.push(end(&tags));
             terms.extend(first.signers.iter().flatten().map(String::as_str));
-            terms.extend(first.verdict.as_deref().map(verdict_term));
+            terms.extend(first.verdict_term);
             term_ends.push(end(&terms));
         }
         Self {

@@ -171,7 +171,7 @@ pub(super) struct SaveCall<'a> {
     pub(super) verdict_seal: Option<Hash>,
     pub(super) verdict_event: Option<&'a str>,
     signers: Option<&'a [String]>,
-    verdict_term: Option<&'static str>,
+    pub(super) verdict_term: Option<&'static str>,
 }
 
 impl<'a> SaveCall<'a> {

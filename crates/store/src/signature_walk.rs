@@ -204,10 +204,7 @@ impl<'a> Walk<'a> {
                     "SELECT s.id, s.created_at AS at FROM signatures s WHERE s.tenant_id = ",
                 );
                 out.push_bind_param::<Integer, _>(&self.tenant_id)?;
-                self.push_checks(out, path, "s.id")?;
-                self.push_bounds(out, "s.created_at, s.id")?;
-                self.push_order(out, &["s.created_at", "s.id"]);
-                Ok(())
+                self.push_rest(out, path, ["s.created_at", "s.id"])
             }
         }
     }
@@ -288,10 +285,7 @@ impl<'a> Walk<'a> {
             " OFFSET 99 LIMIT 1) {furthest} NULLS FIRST LIMIT 1)"
         ));
         self.push_labels_of(out, labels, "t.signature_id")?;
-        self.push_checks(out, path, "t.signature_id")?;
-        self.push_bounds(out, "t.created_at, t.signature_id")?;
-        self.push_order(out, &["t.created_at", "t.signature_id"]);
-        Ok(())
+        self.push_rest(out, path, ["t.created_at", "t.signature_id"])
     }
 
     /// Merges the threads of each label. A thread with several of the labels appears once.
@@ -306,9 +300,7 @@ impl<'a> Walk<'a> {
         out.push_sql("::text[]) AS wanted (value) CROSS JOIN LATERAL (");
         self.push_labelled(out, path, labels)?;
         out.push_sql("wanted.value");
-        self.push_checks(out, path, "t.signature_id")?;
-        self.push_bounds(out, "t.created_at, t.signature_id")?;
-        self.push_order(out, &["t.created_at", "t.signature_id"]);
+        self.push_rest(out, path, ["t.created_at", "t.signature_id"])?;
         if let Some(wanted) = &self.wanted {
             out.push_sql(" LIMIT ");
             out.push_bind_param::<BigInt, _>(wanted)?;
@@ -381,10 +373,7 @@ impl<'a> Walk<'a> {
             self.push_labels_of(out, labels, "v.signature_id")?;
         }
         // Nothing of the path is known on this one.
-        self.push_checks(out, Path::All, "v.signature_id")?;
-        self.push_bounds(out, "v.created_at, v.signature_id")?;
-        self.push_order(out, &["v.created_at", "v.signature_id"]);
-        Ok(())
+        self.push_rest(out, Path::All, ["v.created_at", "v.signature_id"])
     }
 
     /// Selects the thread with this id.
@@ -419,6 +408,19 @@ impl<'a> Walk<'a> {
                 Path::Labelled(_) | Path::All => true,
             })
             .filter(|_| !self.bare)
+    }
+
+    /// Checks what the path leaves open, and that the time and the id are within the bounds, and orders by them.
+    fn push_rest<'b>(
+        &'b self,
+        out: &mut AstPass<'_, 'b, Pg>,
+        path: Path<'b>,
+        [at, id]: [&str; 2],
+    ) -> QueryResult<()> {
+        self.push_checks(out, path, id)?;
+        self.push_bounds(out, &format!("{at}, {id}"))?;
+        self.push_order(out, &[at, id]);
+        Ok(())
     }
 
     /// Checks what the path leaves open.

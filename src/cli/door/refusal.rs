@@ -195,7 +195,7 @@ fn advised(message: String, code: &str, details: &Value, asked: &Asked) -> Strin
         "precondition_failed" if asked.is_stored => {
             let number = &details["current_version"];
             return format!(
-                "Nothing was changed: the current version is now {number}. Look at it with `sigpersist signature get {slug}`, then decide again."
+                "Nothing was changed: the current version is now {number}. Look at it with `sigpersist signature list {slug}`, then decide again."
             );
         }
         "precondition_failed" if details["current_version"] == 0 => {

@@ -128,8 +128,12 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// Reads and compiles a component; says what to do where it is refused.
 fn load(engine: &Engine, file: &Path) -> anyhow::Result<Arc<hooks::Plugin>> {
-    let component = read(file)?;
-    engine.admit(&component).with_context(|| {
+    admit(engine, &read(file)?, file)
+}
+
+/// Compiles the component of a file; says what to do where it is refused.
+fn admit(engine: &Engine, component: &[u8], file: &Path) -> anyhow::Result<Arc<hooks::Plugin>> {
+    engine.admit(component).with_context(|| {
         format!(
             "A server would not admit {}; `sigpersist plugin inspect` says more",
             file.display()

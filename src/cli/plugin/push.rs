@@ -14,7 +14,7 @@ use sigpersist_model::reference::Reference;
 use sigpersist_model::tenant::check_slug;
 
 use super::signing::{secret_key, sign, signature_in};
-use super::{load, read};
+use super::{admit, read};
 use crate::cli::output::Output;
 use crate::cli::registry::{Facts, RegistryOptions, push};
 use crate::publishers::Publishers;
@@ -57,7 +57,7 @@ impl Push {
             .plugin_version
             .or_else(|| tag.and_then(|tag| tag.strip_prefix('v').unwrap_or(tag).parse().ok()));
         let component = read(&self.file)?;
-        let plugin = load(engine, &self.file)?;
+        let plugin = admit(engine, &component, &self.file)?;
         let description = plugin.describe(engine)?.summary;
         let signature = match (&self.key, &self.signature) {
             (Some(key), _) => {

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use sigpersist_runtime::vault::random_name;
+use sigpersist_verify::pki::to_pem;
 
 use super::{read, read_certificates};
 use crate::cli::door::Request;
@@ -41,24 +40,14 @@ impl Attachments {
         }
         let certificates = read_certificates(&self.certificate)?;
         if !certificates.is_empty() {
-            let pem: String = certificates.iter().map(|der| to_pem(der)).collect();
+            let pem: String = certificates
+                .iter()
+                .map(|der| to_pem("CERTIFICATE", der))
+                .collect();
             form.file("certificates", pem.as_bytes());
         }
         Ok(form.put_into(request))
     }
-}
-
-/// A certificate in PEM, which one file may have several of (RFC 7468).
-fn to_pem(der: &[u8]) -> String {
-    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
-    for (place, character) in BASE64.encode(der).chars().enumerate() {
-        if place > 0 && place % 64 == 0 {
-            pem.push('\n');
-        }
-        pem.push(character);
-    }
-    pem.push_str("\n-----END CERTIFICATE-----\n");
-    pem
 }
 
 /// A form that is being written.

@@ -10,7 +10,7 @@ use sigpersist_model::time;
 use sigpersist_verify::pki::{Anchors, Basis, Revocation};
 use sigpersist_verify::{Body, Judging, Report, Signer, Time, report};
 
-use super::{read, read_certificates};
+use super::{check_passed, read, read_certificates};
 use crate::cli::output::{Output, shown};
 use crate::cli::rules::RuleOptions;
 
@@ -72,14 +72,7 @@ impl Verify {
         let everybody = told.everybody();
         let not_passed = everybody.iter().filter(|(_, signer)| !signer.passes());
         let places: Vec<_> = not_passed.map(|(place, _)| place.as_str()).collect();
-        match places[..] {
-            [] => Ok(()),
-            [place] => bail!("The signature of signer {place} does not pass"),
-            _ => bail!(
-                "The signatures of signers {} do not pass",
-                places.join(", ")
-            ),
-        }
+        check_passed(&places)
     }
 }
 

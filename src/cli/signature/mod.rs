@@ -9,7 +9,7 @@ mod verify;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sigpersist_verify::certificates;
@@ -162,6 +162,18 @@ fn read_certificates(files: &[PathBuf]) -> anyhow::Result<Vec<Vec<u8>>> {
         all.extend(found);
     }
     Ok(all)
+}
+
+/// Fails if the signers at these places do not pass.
+fn check_passed(not_passed: &[&str]) -> anyhow::Result<()> {
+    match not_passed {
+        [] => Ok(()),
+        [place] => bail!("The signature of signer {place} does not pass"),
+        places => bail!(
+            "The signatures of signers {} do not pass",
+            places.join(", ")
+        ),
+    }
 }
 
 /// A text of an answer; empty if it is null.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::form::Attachments;
 use super::read::stored;
-use super::{Thread, read, text};
+use super::{Thread, check_passed, read, text};
 use crate::cli::door::Door;
 use crate::cli::output::{Output, shown};
 
@@ -68,16 +68,9 @@ impl Verify {
             .filter(|(_, signer)| text(&signer["verdict"], "indication") != "TOTAL_PASSED")
             .map(|(place, _)| place.as_str())
             .collect();
-        match not_passed[..] {
-            // Nothing that nobody signed is a success.
-            [] if signers.is_empty() => bail!("Nobody signed it"),
-            [] => Ok(()),
-            [place] => bail!("The signature of signer {place} does not pass"),
-            _ => bail!(
-                "The signatures of signers {} do not pass",
-                not_passed.join(", ")
-            ),
-        }
+        // Nothing that nobody signed is a success.
+        ensure!(!signers.is_empty(), "Nobody signed it");
+        check_passed(&not_passed)
     }
 }
 

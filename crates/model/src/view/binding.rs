@@ -82,10 +82,7 @@ impl From<KeptBinding> for BindingView {
             fuel: binding.limits.fuel,
             settings: binding.settings,
             enabled: binding.enabled,
-            shadow: binding.shadow.map(|shadow| ShadowView {
-                revision: shadow.sha256,
-                settings: shadow.settings,
-            }),
+            shadow: binding.shadow.map(Into::into),
             set_by: kept.set_by,
             set_at: kept.set_at.into(),
         }

@@ -8,7 +8,7 @@ use sigpersist_verify::Time;
 use sigpersist_verify::digest::Sha256;
 use utoipa::ToSchema;
 
-use crate::plugin::{Digest, Hook, Mode, OnFailure, Operation, Plugin, Revision};
+use crate::plugin::{Digest, Hook, Mode, OnFailure, Operation, Plugin, Revision, Shadow};
 use crate::publisher::Publisher;
 
 /// A plugin, with its newest revision.
@@ -190,6 +190,15 @@ pub struct ShadowView {
     pub settings: Value,
 }
 
+impl From<Shadow> for ShadowView {
+    fn from(shadow: Shadow) -> Self {
+        Self {
+            revision: shadow.sha256,
+            settings: shadow.settings,
+        }
+    }
+}
+
 /// The quarantine of a hook.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = QuarantineContent)]
@@ -218,10 +227,7 @@ impl From<Hook> for HookView {
             fuel: binding.limits.fuel,
             settings: binding.settings,
             enabled: binding.enabled,
-            shadow: binding.shadow.map(|shadow| ShadowView {
-                revision: shadow.sha256,
-                settings: shadow.settings,
-            }),
+            shadow: binding.shadow.map(Into::into),
             quarantine: hook.quarantine.map(|quarantine| QuarantineView {
                 since: quarantine.since.into(),
                 reason: quarantine.reason,
