@@ -89,6 +89,22 @@ fn versions_are_saved_read_listed_and_deleted() {
         let all = client.signatures(&filter).all().await.unwrap();
         assert_eq!(all.len(), 120);
         assert!(all.iter().all(|one| one.signature.is_none()));
+        let by_daulet = Filter {
+            signer: vec!["iin:123456789022".to_owned()],
+            by_last_change: true,
+            ..Filter::default()
+        };
+        let found = client.signatures(&by_daulet).all().await.unwrap();
+        let found: Vec<_> = found.iter().map(|one| one.document.as_str()).collect();
+        assert_eq!(found, ["d"]);
+        let oldest = Filter {
+            not_signed_by: by_daulet.signer.clone(),
+            created_until: Some("2101-02-18 01:00:00".to_owned()),
+            ascending: true,
+            ..Filter::default()
+        };
+        let oldest = client.signatures(&oldest).all().await.unwrap();
+        assert_eq!((oldest.len(), oldest[0].thread.as_str()), (120, "t0"));
         let filter = Filter {
             tags: vec!["n1".to_owned()],
             include_signature: true,

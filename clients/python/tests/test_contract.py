@@ -264,6 +264,28 @@ def test_signatures_are_listed_page_by_page(client: Client) -> None:
     assert found(thread="other") == []
 
 
+def test_signatures_are_found_by_signer_and_time(client: Client, service: Service) -> None:
+    client.save("a", "thread", BY_AIGERIM)
+    client.save("b", "thread", BY_AIGERIM)
+    client.save("a", "thread", BY_BOTH, 1)
+
+    def found(**filters: object) -> list[str]:
+        return [signature.document for signature in client.signatures(**filters)]  # type: ignore[arg-type]
+
+    aigerim, daulet = "iin:123456789011", "iin:123456789022"
+    if service.fake is not None:
+        # It would find too much.
+        with pytest.raises(SigpersistError) as refused:
+            found(signer=[daulet])
+        assert refused.value.code == "invalid_parameter"
+        return
+    assert (found(signer=[aigerim]), found(signer=[daulet])) == (["b", "a"], ["a"])
+    assert (found(not_signed_by=[daulet]), found(verdict=["passed"])) == (["b"], [])
+    assert (found(order="updated"), found(direction="asc")) == (["a", "b"], ["a", "b"])
+    since = datetime(2020, 1, 1, tzinfo=timezone.utc)
+    assert (found(created_since=since), found(updated_until=since)) == (["b", "a"], [])
+
+
 def test_a_page_tells_the_next_one_and_the_number_of_all(client: Client) -> None:
     for number in range(3):
         client.save(f"doc {number}", "thread", "x", tags=["t"])

@@ -162,6 +162,25 @@ pub struct Filter {
     pub tags: Vec<String>,
     /// Whether all tags must match.
     pub all_tags: bool,
+    /// Only signatures that one of these signed in any version: `iin:`, `bin:` or `sha256:` and a value, or `serial:` and a
+    /// serial number, a comma and the issuer.
+    pub signer: Vec<String>,
+    /// Only signatures that none of these signed.
+    pub not_signed_by: Vec<String>,
+    /// Only with one of these verdicts on the current version: `passed`, `indeterminate`, `failed`.
+    pub verdict: Vec<String>,
+    /// Only if the first version was saved at this time or later. Times are as the API writes them.
+    pub created_since: Option<String>,
+    /// Only if the first version was saved before this time.
+    pub created_until: Option<String>,
+    /// Only if the current version was saved at this time or later, in the order of these times.
+    pub updated_since: Option<String>,
+    /// Only if the current version was saved before this time, in the order of these times.
+    pub updated_until: Option<String>,
+    /// Whether the time of the current version orders the list.
+    pub by_last_change: bool,
+    /// Whether the oldest come first.
+    pub ascending: bool,
     /// Whether the signatures themselves are included.
     pub include_signature: bool,
 }
@@ -173,10 +192,23 @@ impl Filter {
             .with_given("thread", self.thread.as_ref())
             .with_given("stage", self.stage.as_ref())
             .with_given("tags_match", self.all_tags.then_some("all"))
+            .with_given("created_since", self.created_since.as_ref())
+            .with_given("created_until", self.created_until.as_ref())
+            .with_given("updated_since", self.updated_since.as_ref())
+            .with_given("updated_until", self.updated_until.as_ref())
+            .with_given("order", self.by_last_change.then_some("updated"))
+            .with_given("direction", self.ascending.then_some("asc"))
             .with_given("omit", (!self.include_signature).then_some("signature"))
             .with("limit", limit);
-        for tag in &self.tags {
-            request = request.with("tags", tag);
+        for (name, values) in [
+            ("tags", &self.tags),
+            ("signer", &self.signer),
+            ("not_signed_by", &self.not_signed_by),
+            ("verdict", &self.verdict),
+        ] {
+            for value in values {
+                request = request.with(name, value);
+            }
         }
         request
     }

@@ -101,7 +101,7 @@ export type RecordedVerdict = Schemas["VerdictContent"];
 export type Decision = Schemas["RecordedContent"];
 
 /** Selects signatures. All current versions if it is empty. */
-export interface SignatureFilter extends Omit<Query<"list_signatures">, "tags" | "omit"> {
+export interface SignatureFilter extends Omit<Query<"list_signatures">, "tags" | "omit" | "fields"> {
   /** Tags, of which any is enough, or all with `tags_match: "all"`. */
   tags?: readonly string[] | undefined;
   /** Leaves the signatures themselves out, which makes pages much smaller. */

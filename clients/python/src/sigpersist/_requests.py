@@ -64,6 +64,27 @@ class SignatureFilters(TypedDict, total=False):
     """Those whose current version has one of these tags."""
     tags_match: Literal["any", "all"]
     """With `all`, only those that have all of `tags`."""
+    signer: Sequence[str]
+    """Those that one of these signed in any version.
+
+    That is `iin:`, `bin:` or `sha256:` and a value, or `serial:` and a serial number, a comma and the issuer.
+    """
+    not_signed_by: Sequence[str]
+    """Those that none of these signed."""
+    verdict: Sequence[Literal["passed", "indeterminate", "failed"]]
+    """Those whose current version has one of these verdicts."""
+    created_since: datetime | None
+    """Those whose first version was saved at this time or later."""
+    created_until: datetime | None
+    """Those whose first version was saved before this time."""
+    updated_since: datetime | None
+    """Those whose current version was saved at this time or later, in the order of these times."""
+    updated_until: datetime | None
+    """Those whose current version was saved before this time, in the order of these times."""
+    order: Literal["created", "updated"]
+    """The time that orders them."""
+    direction: Literal["desc", "asc"]
+    """Whether the newest come first, which is the default, or the oldest."""
 
 
 class DecisionFilters(TypedDict, total=False):
@@ -340,19 +361,13 @@ def signature_page(
     limit: int,
     cursor: str | None,
     count: bool,
-    *,
-    document: str | None = None,
-    thread: str | None = None,
-    stage: str | None = None,
-    tags: Sequence[str] = (),
-    tags_match: Literal["any", "all"] | None = None,
+    **filters: Any,
 ) -> Request[models.SignaturePage]:
+    """The filters are `SignatureFilters`."""
+    lists = {name: _list(filters.get(name, ())) for name in ("tags", "signer", "not_signed_by", "verdict")}
     query: Query = {
-        "document": document,
-        "thread": thread,
-        "stage": stage,
-        "tags": _list(tags),
-        "tags_match": tags_match,
+        **filters,
+        **lists,
         "limit": limit,
         "cursor": cursor,
         "count": count or None,

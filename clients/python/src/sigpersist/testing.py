@@ -47,6 +47,21 @@ _TYPES = {
 }
 
 
+# Parameters of lists that only a real server knows.
+NOT_FAKED = {
+    "signer",
+    "not_signed_by",
+    "verdict",
+    "created_since",
+    "created_until",
+    "updated_since",
+    "updated_until",
+    "order",
+    "direction",
+    "fields",
+}
+
+
 @dataclass
 class _Thread:
     id: int
@@ -298,6 +313,9 @@ class FakeServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
         return 200, {"versions": _without_signature(items, asked), "next": cursor}
 
     def _list(self, asked: dict[str, Any], _: httpx.Request) -> _Answer:
+        for name in sorted(NOT_FAKED & asked.keys()):
+            message = f"The fake server does not know `{name}`: ask a real one."
+            raise _Refused(400, "invalid_parameter", message, {"field": f"/{name}"})
         shown = [self._shown(key, stored, len(stored.versions)) for key, stored in self._threads.items()]
         matching = [signature for signature in shown if _matches(signature, asked)]
         matching.sort(key=lambda signature: signature["id"], reverse=True)
@@ -381,7 +399,7 @@ def _parameters(request: httpx.Request) -> dict[str, Any]:
     if request.content:
         return dict(json.loads(request.content))
     query = request.url.params
-    lists = {"tags", "types", "omit"}
+    lists = {"tags", "types", "omit", "signer", "not_signed_by", "verdict"}
     return {name: query.get_list(name) if name in lists else query[name] for name in query}
 
 
