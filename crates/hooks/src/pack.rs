@@ -87,14 +87,8 @@ struct Chosen {
 }
 
 fn embed(module: &mut Vec<u8>, chosen: &Chosen) -> Result<()> {
-    embed_component_metadata(
-        module,
-        &chosen.resolve,
-        chosen.world,
-        StringEncoding::UTF8,
-        false,
-    )
-    .map_err(|error| Error::refused(format!("The world can't be used: {error:#}.")))
+    embed_component_metadata(module, &chosen.resolve, chosen.world, StringEncoding::UTF8)
+        .map_err(|error| Error::refused(format!("The world can't be used: {error:#}.")))
 }
 
 /// The world of a module that names its exports as the contract does.
@@ -126,7 +120,8 @@ fn by_exports(binary: &Binary) -> Result<Chosen> {
         .and_then(|()| resolve.push_source("plugin.wit", &text))
         .map_err(|error| {
             Error::refused(format!(
-                "The module's exports do not match the contract: {error:#}."
+                "The module exports {}, which does not match the contract: {error:#}.",
+                interfaces.join(", ")
             ))
         })?;
     select(resolve, package, None)
@@ -269,6 +264,7 @@ mod tests {
         let unknown =
             wat::parse_str(r#"(module (func (export "sigpersist:hooks/judge@1.1.0#judge")))"#)
                 .unwrap();
-        assert!(refusal(&unknown, None).contains("judge"));
+        let misfit = refusal(&unknown, None);
+        assert!(misfit.contains("judge"), "{misfit}");
     }
 }

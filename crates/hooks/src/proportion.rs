@@ -281,8 +281,8 @@ impl Counts {
     }
 }
 
-fn size(range: &std::ops::Range<u64>) -> u64 {
-    range.end - range.start
+fn size(range: &std::ops::Range<usize>) -> u64 {
+    (range.end - range.start) as u64
 }
 
 #[cfg(test)]

@@ -131,8 +131,7 @@ impl Guest<'_> {
         let package = resolve.push_str("guest.wit", &of_version(&world)).unwrap();
         let world = resolve.select_world(&[package], Some("guest")).unwrap();
         let mut module = wat::parse_str(of_version(&self.wat())).unwrap();
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
-            .unwrap();
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
         ComponentEncoder::default()
             .module(&module)
             .unwrap()
