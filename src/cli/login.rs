@@ -5,16 +5,17 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::json;
+use sigpersist_client::ServerUrl;
 use sigpersist_model::view::CallerView;
 use zeroize::Zeroizing;
 
-use super::door::{Address, Door, ServerOptions, Tokens};
+use super::door::{Door, ServerOptions, Tokens};
 use super::output::Output;
 
 #[derive(Debug, Args)]
 pub(super) struct Login {
     /// The URL of the server.
-    url: Address,
+    url: ServerUrl,
 }
 
 impl Login {
@@ -40,7 +41,7 @@ impl Login {
 }
 
 /// Asks for a token, without showing it; or reads it from standard input if that is no terminal.
-fn asked(url: &Address) -> anyhow::Result<Zeroizing<String>> {
+fn asked(url: &ServerUrl) -> anyhow::Result<Zeroizing<String>> {
     let token = if io::stdin().is_terminal() {
         rpassword::prompt_password(format!("Token for {url}: "))
     } else {
@@ -54,7 +55,7 @@ fn asked(url: &Address) -> anyhow::Result<Zeroizing<String>> {
 #[derive(Debug, Args)]
 pub(super) struct Logout {
     /// The URL of the server.
-    url: Address,
+    url: ServerUrl,
 }
 
 impl Logout {

@@ -59,7 +59,8 @@ const ARROWS: [(&str, &[&str]); 9] = [
     (
         ".",
         &[
-            "hooks", "model", "outbound", "postgres", "runtime", "store", "tlog", "verify",
+            "client", "hooks", "model", "outbound", "postgres", "runtime", "store", "tlog",
+            "verify",
         ],
     ),
 ];

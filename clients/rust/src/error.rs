@@ -256,6 +256,11 @@ impl Refusal {
         Some(typed.unwrap_or_else(|| Details::Other(self.details.clone())))
     }
 
+    /// Whether something else than Sigpersist answered, such as a proxy on the way.
+    pub fn is_of_something_else(&self) -> bool {
+        self.code.starts_with("http_")
+    }
+
     /// Whether somebody else saved a version first.
     pub(crate) fn is_conflict(&self) -> bool {
         self.code == "version_conflict"

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use anyhow::ensure;
 use bytes::Bytes;
 use http::{Method, Request as HttpRequest, Response};
+use sigpersist_client::ServerUrl;
 use sigpersist_model::view::CallerView;
 
 use crate::app::App;
@@ -25,9 +26,8 @@ use local::Local;
 use remote::Remote;
 
 pub(super) use refusal::{Refusal, Unreachable};
-pub(super) use remote::tls;
 pub(super) use request::Request;
-pub(super) use server::{Address, ServerOptions};
+pub(super) use server::ServerOptions;
 pub(super) use tokens::Tokens;
 
 /// A response whose body is still to be read.
@@ -73,7 +73,7 @@ impl Door {
     /// Asks a server with this token.
     pub(super) fn with_token(
         options: &ServerOptions,
-        address: Address,
+        address: ServerUrl,
         token: &str,
     ) -> anyhow::Result<Self> {
         let remote = Remote::new(options, address, token)?;

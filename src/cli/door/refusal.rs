@@ -4,7 +4,6 @@ use std::io::Read;
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde::Deserialize;
 use serde_json::Value;
 use sigpersist_model::error::Error;
 use sigpersist_model::view::FailureView;
@@ -46,36 +45,30 @@ pub(super) struct Asked {
     pub(super) is_stored: bool,
 }
 
-#[derive(Deserialize)]
-struct Failure {
-    message: String,
-    code: String,
-    request_id: String,
-    #[serde(default)]
-    details: Value,
-}
-
 impl Refusal {
     /// Reads a response to a request that failed.
     pub(super) fn read(response: Streamed, asked: &Asked) -> Self {
         let status = response.status();
         let error = response.extensions().get::<Arc<Error>>().cloned();
+        let (head, body) = response.into_parts();
         let mut text = Vec::new();
         // What can't be read is no answer of the API.
-        drop(response.into_body().take(MAX_BYTES).read_to_end(&mut text));
-        let Ok(failure) = serde_json::from_slice::<Failure>(&text) else {
+        drop(body.take(MAX_BYTES).read_to_end(&mut text));
+        let failure = sigpersist_client::Refusal::read(status, &head.headers, &text);
+        if failure.is_of_something_else() {
             return Self {
                 code: None,
                 is_for_now: matches!(status.as_u16(), 502..=504),
                 details: Value::Null,
                 sentence: not_the_api(status),
             };
-        };
+        }
         let message = match error {
             Some(error) => format!("{:#}", anyhow::Error::new(error)),
             None if status.is_server_error() => format!(
                 "{} The server's log says more about the request {}",
-                failure.message, failure.request_id
+                failure.message,
+                failure.request_id.unwrap_or_default()
             ),
             None => failure.message,
         };

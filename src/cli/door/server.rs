@@ -1,16 +1,12 @@
 //! The options that name a server and the token for it.
 
-use std::fmt;
 use std::fs;
-use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use http::Uri;
-use http::uri::Scheme;
+use sigpersist_client::ServerUrl;
 use zeroize::Zeroizing;
 
 use super::tokens::Tokens;
@@ -25,7 +21,7 @@ pub(in crate::cli) struct ServerOptions {
     /// Ask this server, instead of using the database directly. The token comes from --token-file, `SIGPERSIST_TOKEN`,
     /// or `sigpersist login` [env: `SIGPERSIST_SERVER`].
     #[arg(long, global = true, value_name = "URL")]
-    server: Option<Address>,
+    server: Option<ServerUrl>,
     /// A file that contains only the token for the server.
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -44,7 +40,7 @@ impl ServerOptions {
     }
 
     /// The server to ask, if one is named. A data directory on the command line has precedence over the variable.
-    pub(super) fn address(&self, has_data_dir: bool) -> anyhow::Result<Option<Address>> {
+    pub(super) fn address(&self, has_data_dir: bool) -> anyhow::Result<Option<ServerUrl>> {
         if let Some(address) = &self.server {
             ensure!(
                 !has_data_dir,
@@ -82,7 +78,7 @@ impl ServerOptions {
     }
 
     /// The token for a server.
-    pub(super) fn token(&self, address: &Address) -> anyhow::Result<Zeroizing<String>> {
+    pub(super) fn token(&self, address: &ServerUrl) -> anyhow::Result<Zeroizing<String>> {
         if let Some(token) = self.given_token()? {
             return Ok(token);
         }
@@ -97,79 +93,5 @@ impl ServerOptions {
     /// The longest time to wait for an answer.
     pub(super) fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout)
-    }
-}
-
-/// The URL of a server, without a slash at its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::cli) struct Address(String);
-
-impl Address {
-    /// Whether what is sent to it can be read on the way.
-    pub(super) fn is_readable_on_the_way(&self) -> bool {
-        let uri: Option<Uri> = self.0.parse().ok();
-        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']');
-        let is_loopback = address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-        let is_plain = uri.as_ref().and_then(Uri::scheme) == Some(&Scheme::HTTP);
-        is_plain && !is_loopback && host != "localhost"
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let uri: Option<Uri> = text.parse().ok();
-        let is_good = uri.is_some_and(|uri| {
-            let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
-            let names_host = uri.authority().is_some_and(|it| !it.as_str().contains('@'));
-            is_http && names_host && uri.query().is_none() && !text.contains('#')
-        });
-        if is_good {
-            Ok(Self(text.trim_end_matches('/').to_owned()))
-        } else {
-            Err("a server is a URL such as https://signatures.example.org".to_owned())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_urls_and_say_whether_others_can_read_along() {
-        let address = |text: &str| text.parse::<Address>();
-        for (text, is_readable) in [
-            ("https://example.org/", false),
-            ("http://127.0.0.1:8080", false),
-            ("http://localhost:8080", false),
-            ("http://[::1]:8080", false),
-            ("http://example.org/behind/", true),
-            ("HTTP://example.org", true),
-            ("http://127.0.0.1.example.org", true),
-        ] {
-            let address = address(text).unwrap();
-            assert_eq!(address.is_readable_on_the_way(), is_readable, "{text}");
-            assert_eq!(address.to_string(), text.trim_end_matches('/'));
-        }
-        for bad in [
-            "",
-            "example.org",
-            "ftp://example.org",
-            "https://",
-            "https://olga:secret@example.org",
-            "https://example.org?tenant=acme",
-            "https://example.org/#x",
-        ] {
-            assert!(address(bad).is_err(), "{bad}");
-        }
     }
 }

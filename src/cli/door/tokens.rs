@@ -7,9 +7,8 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
+use sigpersist_client::ServerUrl;
 use tempfile::NamedTempFile;
-
-use super::server::Address;
 
 /// The tokens, each under the URL of its server.
 #[derive(Debug, Default)]
@@ -41,18 +40,18 @@ impl Tokens {
     }
 
     /// The token for a server.
-    pub(super) fn get(&self, server: &Address) -> Option<String> {
+    pub(super) fn get(&self, server: &ServerUrl) -> Option<String> {
         self.0.get(&server.to_string()).cloned()
     }
 
     /// Keeps a token for a server.
-    pub(in crate::cli) fn keep(&mut self, server: &Address, token: &str) -> anyhow::Result<()> {
+    pub(in crate::cli) fn keep(&mut self, server: &ServerUrl, token: &str) -> anyhow::Result<()> {
         self.0.insert(server.to_string(), token.to_owned());
         self.write()
     }
 
     /// Forgets the token for a server; tells whether there was one.
-    pub(in crate::cli) fn forget(&mut self, server: &Address) -> anyhow::Result<bool> {
+    pub(in crate::cli) fn forget(&mut self, server: &ServerUrl) -> anyhow::Result<bool> {
         let known = self.0.remove(&server.to_string()).is_some();
         if known {
             self.write()?;

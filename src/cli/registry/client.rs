@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -15,14 +16,13 @@ use serde::Deserialize;
 use sigpersist_model::digest::sha256;
 use sigpersist_model::plugin::Digest;
 use sigpersist_model::reference::Reference;
-use ureq::tls::RootCerts;
+use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body};
 use url::{Host, Url};
 
 use super::artefact::{DOCKER, Descriptor, INDEXES, MANIFEST, digest_of};
 use super::credentials::{DOCKER_HUB, RegistryOptions};
 use super::{Right, token};
-use crate::cli::door::tls;
 use crate::cli::output::shown;
 
 /// Longest manifest, in bytes; registries take at least so long ones (distribution specification, "Pushing manifests").
@@ -37,6 +37,16 @@ const CONNECT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The header with the digest of a manifest.
 const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// TLS with the certificate authorities that this machine trusts.
+fn tls() -> TlsConfig {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(provider))
+        .root_certs(RootCerts::PlatformVerifier)
+        .build()
+}
 
 /// A repository of a registry, to somebody who may or may not be known there.
 pub(super) struct Client {
@@ -81,7 +91,7 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .tls_config(tls(RootCerts::PlatformVerifier))
+            .tls_config(tls())
             .user_agent(concat!("sigpersist/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(Some(CONNECT))
             .timeout_connect(Some(CONNECT))
