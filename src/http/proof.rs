@@ -14,7 +14,7 @@ use super::parameter;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use super::signatures::thread_key;
-use crate::log;
+use crate::{log, signatures};
 
 /// Seconds after which a proof that is not there yet is asked for again.
 const LOGGED_WITHIN_S: u32 = 1;
@@ -53,7 +53,7 @@ pub(super) fn prove(call: Call) -> Result<Reply> {
     let key = thread_key(&parameters)?;
     let proof = match log::prove(&call.app, &call.context, &key, version)? {
         log::ProofState::Logged(proof) => proof,
-        log::ProofState::Queued(_) => {
+        log::ProofState::Queued => {
             let reply = Reply::content(&OneProof { proof: queued() })?;
             return Ok(reply.accepted().with_retry_after(LOGGED_WITHIN_S));
         }
@@ -66,11 +66,7 @@ pub(super) fn prove(call: Call) -> Result<Reply> {
                 origin: Some(proof.checkpoint.origin.clone()),
                 index: Some(proof.proof.index),
                 size: Some(proof.checkpoint.size),
-                sha256: proof
-                    .signature
-                    .body
-                    .as_ref()
-                    .map(|body| to_hex(&body.sha256)),
+                sha256: Some(to_hex(&proof.version.sha256)),
                 metadata: Some(BASE64.encode(&proof.metadata)),
                 entry: Some(proof.entry.clone()),
                 tlog_proof: Some(proof.proof.to_string()),
@@ -79,7 +75,12 @@ pub(super) fn prove(call: Call) -> Result<Reply> {
             },
         }),
         Some("tlog-proof") => Ok(Reply::bytes(TEXT, proof.proof.to_string().into_bytes())),
-        Some("bundle") => Ok(Reply::bytes("application/zip", proof.bundle()?)),
+        Some("bundle") => {
+            let version = Some(proof.version.version);
+            let stored = signatures::get(&call.app, &call.context, &key, version)?;
+            let bytes = stored.body.map(|body| body.bytes).unwrap_or_default();
+            Ok(Reply::bytes("application/zip", proof.bundle(&bytes)?))
+        }
         Some(_) => Err(Error::invalid(
             "format",
             "`format` must be `json`, `tlog-proof` or `bundle`.".to_owned(),

@@ -14,12 +14,9 @@ const INSTRUCTIONS: &str = include_str!("bundle.md");
 
 impl Proof {
     /// The contents of [`FILE_NAMES`].
-    fn files(&self) -> [Vec<u8>; FILE_NAMES.len()] {
-        let signature = self.signature.body.as_ref();
+    fn files(&self, signature: &[u8]) -> [Vec<u8>; FILE_NAMES.len()] {
         [
-            signature
-                .map(|body| body.bytes.to_vec())
-                .unwrap_or_default(),
+            signature.to_vec(),
             self.metadata.clone(),
             self.entry.clone().into_bytes(),
             self.proof.to_string().into_bytes(),
@@ -28,15 +25,15 @@ impl Proof {
         ]
     }
 
-    /// A ZIP file with all files of the proof.
+    /// A ZIP file with all files of the proof, and the bytes of the version.
     ///
     /// # Errors
     ///
     /// [`Error::Internal`] if it can't be made.
-    pub fn bundle(&self) -> Result<Vec<u8>> {
+    pub fn bundle(&self, signature: &[u8]) -> Result<Vec<u8>> {
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-        for (name, content) in FILE_NAMES.into_iter().zip(self.files()) {
+        for (name, content) in FILE_NAMES.into_iter().zip(self.files(signature)) {
             zip.start_file(name, options).map_err(Error::internal)?;
             zip.write_all(&content).map_err(Error::internal)?;
         }

@@ -2,8 +2,8 @@
 
 use sigpersist_model::context::Context;
 use sigpersist_model::error::{Error, Result};
-use sigpersist_model::log::{Epoch, Logged};
-use sigpersist_model::signature::{Signature, ThreadKey};
+use sigpersist_model::log::{Epoch, VersionName};
+use sigpersist_model::signature::ThreadKey;
 use sigpersist_tlog::{Checkpoint, Salt, TlogProof};
 
 use super::witnesses::{Given, newest_for};
@@ -14,7 +14,7 @@ use crate::signatures;
 #[derive(Debug, Clone)]
 pub enum ProofState {
     /// It is stored, and will be in the log in a moment.
-    Queued(Box<Signature>),
+    Queued,
     /// It is in the log.
     Logged(Box<Proof>),
 }
@@ -23,7 +23,7 @@ pub enum ProofState {
 #[derive(Debug, Clone)]
 pub struct Proof {
     /// The version.
-    pub signature: Signature,
+    pub version: VersionName,
     /// The number of its entry.
     pub number: i64,
     /// The text of the entry.
@@ -56,19 +56,15 @@ pub fn prove(
             "This server keeps no logs: its setting `evidence.log` is false.",
         ));
     }
-    let signature = signatures::get(app, context, key, version)?;
-    let tenant = context.tenant()?;
-    let logged = app
-        .store
-        .log_entry_of_version(tenant, signature.id, signature.version)?;
-    let Some(logged) = logged else {
-        return Ok(ProofState::Queued(Box::new(signature)));
+    let found = app.store.log_entry_of(context.tenant()?, key, version)?;
+    let Some((logged, epochs)) = found else {
+        signatures::get(app, context, key, version)?;
+        return Ok(ProofState::Queued);
     };
     let number = logged.numbered.number;
-    let epochs = app.store.log_epochs(tenant)?;
     let Some(epoch) = Epoch::of(&epochs, number) else {
         // The log still arrives with an import, or somebody added a row.
-        return Ok(ProofState::Queued(Box::new(signature)));
+        return Ok(ProofState::Queued);
     };
     let index = epoch.index(number).unwrap_or_default();
     let Given {
@@ -79,14 +75,17 @@ pub fn prove(
     } = newest_for(app, epoch, index)?;
     // The entry may be younger than the last checkpoint, if the master key was missing for a while.
     if index >= checkpoint.size {
-        return Ok(ProofState::Queued(Box::new(signature)));
+        return Ok(ProofState::Queued);
     }
     let hashes = app.store.log_inclusion(epoch, index, checkpoint.size)?;
     let entry = logged.numbered.entry().to_text();
+    let version = logged
+        .version
+        .ok_or_else(|| Error::internal("a logged version is not stored"))?;
     Ok(ProofState::Logged(Box::new(Proof {
-        signature,
+        metadata: metadata(&version)?,
+        version,
         number,
-        metadata: metadata(&logged)?,
         proof: TlogProof {
             extra: Some(entry.clone().into_bytes()),
             index,
@@ -120,10 +119,9 @@ pub(in crate::log) fn opened(note: &str) -> Result<Checkpoint> {
     Checkpoint::parse(&text).map_err(Error::internal)
 }
 
-fn metadata(logged: &Logged) -> Result<Vec<u8>> {
-    let version = logged.version.as_ref();
-    let salt = version.and_then(|version| Some((version, version.salt.as_deref()?)));
-    let (version, salt) = salt.ok_or_else(|| Error::internal("a logged version has no salt"))?;
+fn metadata(version: &VersionName) -> Result<Vec<u8>> {
+    let salt = version.salt.as_deref();
+    let salt = salt.ok_or_else(|| Error::internal("a logged version has no salt"))?;
     let salt: Salt = salt.try_into().map_err(Error::internal)?;
     Ok(version.metadata().to_bytes(&salt))
 }

@@ -67,16 +67,25 @@ pub(super) struct EntryRow {
 /// the version, and `$intact` whether its bytes have its SHA-256.
 macro_rules! select_entries {
     ($said:literal, $intact:literal, $rest:literal) => {
+        select_entries!(
+            $said,
+            $intact,
+            "log_entries e \
+             LEFT JOIN signature_versions v \
+                 ON v.tenant_id = e.tenant_id AND v.signature_id = e.signature_id AND v.version = e.version \
+             LEFT JOIN signatures s ON s.tenant_id = v.tenant_id AND s.id = v.signature_id ",
+            $rest
+        )
+    };
+    ($said:literal, $intact:literal, $from:literal, $rest:literal) => {
         concat!(
             "SELECT e.number, e.kind, e.at, e.signature_id, e.version, e.seal, e.leaf, e.salt, e.event, e.refs, \
                     s.document, s.thread, v.sha256, v.encoding, v.stage, v.tags, v.salt AS version_salt, v.created_at, ",
             $said,
             ", ",
             $intact,
-            " AS is_intact FROM log_entries e \
-             LEFT JOIN signature_versions v \
-                 ON v.tenant_id = e.tenant_id AND v.signature_id = e.signature_id AND v.version = e.version \
-             LEFT JOIN signatures s ON s.tenant_id = v.tenant_id AND s.id = v.signature_id ",
+            " AS is_intact FROM ",
+            $from,
             $rest
         )
     };
@@ -107,12 +116,20 @@ pub(super) const AFTER_SEALED: &str = select_entries!(
     "NULL::boolean",
     "WHERE e.tenant_id = $1 AND e.number > $2 ORDER BY e.number LIMIT $3"
 );
-/// The entry of a version.
-const OF_VERSION: &str = select_entries!(
+/// The entry of a version of a thread: of the current one if its number is -1.
+const OF_THREAD: &str = select_entries!(
     "v.created_by, v.comment",
     "NULL::boolean",
-    "WHERE e.tenant_id = $1 AND e.signature_id = $2 AND e.version = $3 AND e.kind IN ('v', 'b', 'i') \
-     ORDER BY e.signature_id, e.version, e.number LIMIT 1"
+    "signatures s \
+     JOIN signature_versions v \
+         ON v.tenant_id = s.tenant_id AND v.signature_id = s.id \
+        AND v.version = CASE $4 WHEN -1 THEN s.version ELSE $4 END \
+     CROSS JOIN LATERAL ( \
+         SELECT * FROM log_entries l \
+         WHERE l.tenant_id = v.tenant_id AND l.signature_id = v.signature_id AND l.version = v.version \
+           AND l.kind IN ('v', 'b', 'i') \
+         ORDER BY l.tenant_id, l.signature_id, l.version, l.number LIMIT 1) AS e ",
+    "WHERE s.tenant_id = $1 AND s.document = $2 AND s.thread = $3"
 );
 
 impl EntryRow {
@@ -180,15 +197,6 @@ pub(super) fn rows_after(
     prepared(statement, &values).load(connection)
 }
 
-/// The values of statements about a version's entry.
-fn of_version(tenant: TenantId, signature: SignatureId, version: u32) -> [Value; 3] {
-    [
-        Value::Integer(tenant.0),
-        Value::BigInt(signature.0),
-        Value::Integer(version_to_column(version)),
-    ]
-}
-
 /// The entries of these rows, and the trees of the log. Rows that are in no tree are no entries.
 fn in_trees(
     connection: &mut PgConnection,
@@ -233,25 +241,31 @@ impl Store {
         })
     }
 
-    /// The entry that says that a version was saved or imported, or stored before there was a log; none if it is not
-    /// in the log yet.
-    pub fn log_entry_of_version(
+    /// The entry that says that a version of a thread (the current one if none is named) was saved or imported, or stored
+    /// before there was a log, and the trees of the log. None if it is not in the log yet, or not stored.
+    pub fn log_entry_of(
         &self,
         tenant: TenantId,
-        signature: SignatureId,
-        version: u32,
-    ) -> Result<Option<Logged>> {
-        let row = self.run(tenant, |connection| {
-            let values = of_version(tenant, signature, version);
-            let row: Option<EntryRow> = prepared(OF_VERSION, &values)
+        key: &ThreadKey,
+        version: Option<u32>,
+    ) -> Result<Option<(Logged, Vec<Epoch>)>> {
+        let values = [
+            Value::Integer(tenant.0),
+            Value::Text(key.document.clone()),
+            Value::Text(key.thread.clone()),
+            Value::Integer(version.map_or(-1, version_to_column)),
+        ];
+        self.run(tenant, |connection| {
+            let row: Option<EntryRow> = prepared(OF_THREAD, &values)
                 .get_result(connection)
                 .optional()?;
-            row.map(|row| row.into_logged(tenant)).transpose()
-        })?;
-        Ok(row)
+            let Some(row) = row else { return Ok(None) };
+            let epochs = epochs(connection, tenant)?;
+            Ok(Some((row.into_logged(tenant)?, epochs)))
+        })
     }
 
-    /// The number of the entry of a version, as [`Self::log_entry_of_version`] finds it.
+    /// The number of the entry of a version, as [`Self::log_entry_of`] finds it.
     pub fn log_number_of_version(
         &self,
         tenant: TenantId,
@@ -268,7 +282,11 @@ impl Store {
                 "SELECT number FROM log_entries \
                  WHERE tenant_id = $1 AND signature_id = $2 AND version = $3 AND kind IN ('v', 'b', 'i') \
                  ORDER BY signature_id, version, number LIMIT 1",
-                &of_version(tenant, signature, version),
+                &[
+                    Value::Integer(tenant.0),
+                    Value::BigInt(signature.0),
+                    Value::Integer(version_to_column(version)),
+                ],
             )
             .get_result(connection)
             .optional()

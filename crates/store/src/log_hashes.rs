@@ -4,6 +4,7 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sql_types::{Binary, Integer, Nullable};
+use serde_json::{Value as Json, json};
 use sigpersist_model::log::Epoch;
 use sigpersist_tlog::{Hash, Stored, StoredRange};
 
@@ -28,31 +29,30 @@ impl Stored for StoredTree<'_> {
     type Error = DieselError;
 
     fn hashes(&mut self, ranges: &[StoredRange]) -> QueryResult<Vec<Vec<Hash>>> {
-        let column = |value: fn(&StoredRange) -> i64| ranges.iter().map(value).collect::<Vec<_>>();
-        let levels: Vec<i16> = ranges.iter().map(|range| range.level.into()).collect();
+        let range = |range: &StoredRange| json!([range.level, range.first, range.count]);
+        let ranges_text = Value::Text(ranges.iter().map(range).collect::<Json>().to_string());
         let values = [
             Value::Integer(self.epoch.tenant.0),
             Value::SmallInt(self.epoch.epoch),
-            Value::SmallInts(levels),
-            Value::BigInts(column(|range| {
-                i64::try_from(range.first).unwrap_or(i64::MAX)
-            })),
-            Value::BigInts(column(|range| range.count.into())),
+            ranges_text,
             Value::BigInt(self.epoch.first),
         ];
-        // A row for each hash would take several times as long.
+        // A row for each hash would take several times as long. The ranges are one value whose length Postgres does not look
+        // into: it would plan the statement anew for each array.
         let rows: Vec<RangeRow> = prepared(
             "SELECT r.place::integer, CASE r.level \
                  WHEN 0 THEN (SELECT string_agg(e.leaf, '') FROM ( \
                      SELECT leaf FROM log_entries \
-                     WHERE tenant_id = $1 AND number >= $6 + r.first AND number < $6 + r.first + r.count \
+                     WHERE tenant_id = $1 AND number >= $4 + r.first AND number < $4 + r.first + r.count \
                      ORDER BY number) AS e) \
                  ELSE (SELECT string_agg(n.hash, '') FROM ( \
                      SELECT hash FROM log_nodes \
                      WHERE tenant_id = $1 AND epoch = $2 AND level = r.level \
                        AND number >= r.first AND number < r.first + r.count \
                      ORDER BY number) AS n) END AS hashes \
-             FROM unnest($3, $4, $5) WITH ORDINALITY AS r (level, first, count, place)",
+             FROM (SELECT place, (range ->> 0)::smallint AS level, (range ->> 1)::bigint AS first, \
+                          (range ->> 2)::bigint AS count \
+                   FROM json_array_elements($3::json) WITH ORDINALITY AS l (range, place)) AS r",
             &values,
         )
         .load(self.connection)?;

@@ -5,7 +5,7 @@ use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::Error as DieselError;
-use diesel::sql_types::{Array, BigInt, Integer, SmallInt, Untyped};
+use diesel::sql_types::{Array, BigInt, Integer, SmallInt, Text, Untyped};
 
 /// A value of a parameter.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) enum Value {
     BigInt(i64),
     SmallInt(i16),
     BigInts(Vec<i64>),
-    SmallInts(Vec<i16>),
+    Text(String),
 }
 
 /// A statement whose rows are loaded by the names of their columns.
@@ -63,7 +63,7 @@ impl QueryFragment<Pg> for Prepared<'_> {
                 Value::BigInt(value) => out.push_bind_param::<BigInt, _>(value)?,
                 Value::SmallInt(value) => out.push_bind_param::<SmallInt, _>(value)?,
                 Value::BigInts(values) => out.push_bind_param::<Array<BigInt>, _>(values)?,
-                Value::SmallInts(values) => out.push_bind_param::<Array<SmallInt>, _>(values)?,
+                Value::Text(value) => out.push_bind_param::<Text, _>(value)?,
             }
             out.push_sql(rest);
         }
