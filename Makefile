@@ -16,9 +16,10 @@ help:
 	@echo "make bench-peers  compare saves and reads with FastAPI and Express; needs Python, Node and their registries"
 	@echo "make bench-lists  measure lists of a tenant with ten million threads; takes a quarter of an hour and 10 GB"
 
+# Not optimised, since that takes more than twice as long to build, and the demo waits for nothing that is slow.
 demo: prerequisites
-	cargo build --release --locked
-	target/release/sigpersist demo
+	cargo build --workspace --locked
+	target/debug/sigpersist demo
 
 test: prerequisites
 	cargo test --workspace --locked
