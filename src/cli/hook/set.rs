@@ -94,6 +94,9 @@ impl Set {
             "The hook `{name}` of `{tenant}` runs the plugin `{}`, revision {}.",
             hook.plugin, hook.revision
         );
+        if hook.mode == Mode::Monitor {
+            sentence.push_str(" It only watches: to let it decide, set it with --mode enforce.");
+        }
         if let Some(shadow) = &hook.shadow {
             sentence.push_str(&format!(
                 " The revision {} runs as its shadow, without effect.",
