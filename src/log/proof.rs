@@ -4,6 +4,7 @@ use sigpersist_model::context::Context;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::log::{Epoch, VersionName};
 use sigpersist_model::signature::ThreadKey;
+use sigpersist_store::LoggedVersion;
 use sigpersist_tlog::{Checkpoint, Salt, TlogProof};
 
 use super::witnesses::{Given, newest_for};
@@ -57,10 +58,15 @@ pub fn prove(
         ));
     }
     let found = app.store.log_entry_of(context.tenant()?, key, version)?;
-    let Some((logged, epochs)) = found else {
+    let Some(found) = found else {
         signatures::get(app, context, key, version)?;
         return Ok(ProofState::Queued);
     };
+    let LoggedVersion {
+        logged,
+        epochs,
+        has_witnesses,
+    } = found;
     let number = logged.numbered.number;
     let Some(epoch) = Epoch::of(&epochs, number) else {
         // The log still arrives with an import, or somebody added a row.
@@ -72,7 +78,7 @@ pub fn prove(
         note,
         witnesses,
         is_witnessed,
-    } = newest_for(app, epoch, index)?;
+    } = newest_for(app, epoch, index, has_witnesses)?;
     // The entry may be younger than the last checkpoint, if the master key was missing for a while.
     if index >= checkpoint.size {
         return Ok(ProofState::Queued);

@@ -90,6 +90,7 @@ pub use log_arrivals::{ImportedTree, LogArrival, LogArrivalState};
 pub use log_check::Unlogged;
 pub use log_cosigned::{Cosigned, Witnessed};
 pub use log_decisions::{DecisionsOfDay, Settling, Undigested, day_start};
+pub use log_entries::LoggedVersion;
 pub use log_epochs::KnownHead;
 pub use log_keys::NewLogKey;
 pub use log_low::LowMark;

@@ -63,6 +63,25 @@ pub(super) struct EntryRow {
     pub(super) is_intact: Option<bool>,
 }
 
+#[derive(QueryableByName)]
+struct OfThreadRow {
+    #[diesel(embed)]
+    entry: EntryRow,
+    #[diesel(sql_type = Bool)]
+    has_witnesses: bool,
+}
+
+/// The entry of a version, and the log that it is in.
+#[derive(Debug)]
+pub struct LoggedVersion {
+    /// The entry.
+    pub logged: Logged,
+    /// The trees of the log.
+    pub epochs: Vec<Epoch>,
+    /// Whether the log has witnesses.
+    pub has_witnesses: bool,
+}
+
 /// A statement that selects entries, each with the version that it is about if that is stored. `$said` is what was said about
 /// the version, and `$intact` whether its bytes have its SHA-256.
 macro_rules! select_entries {
@@ -118,7 +137,7 @@ pub(super) const AFTER_SEALED: &str = select_entries!(
 );
 /// The entry of a version of a thread: of the current one if its number is -1.
 const OF_THREAD: &str = select_entries!(
-    "v.created_by, v.comment",
+    "v.created_by, v.comment, EXISTS (SELECT FROM log_witnesses w WHERE w.tenant_id = $1) AS has_witnesses",
     "NULL::boolean",
     "signatures s \
      JOIN signature_versions v \
@@ -242,13 +261,13 @@ impl Store {
     }
 
     /// The entry that says that a version of a thread (the current one if none is named) was saved or imported, or stored
-    /// before there was a log, and the trees of the log. None if it is not in the log yet, or not stored.
+    /// before there was a log. None if it is not in the log yet, or not stored.
     pub fn log_entry_of(
         &self,
         tenant: TenantId,
         key: &ThreadKey,
         version: Option<u32>,
-    ) -> Result<Option<(Logged, Vec<Epoch>)>> {
+    ) -> Result<Option<LoggedVersion>> {
         let values = [
             Value::Integer(tenant.0),
             Value::Text(key.document.clone()),
@@ -256,12 +275,15 @@ impl Store {
             Value::Integer(version.map_or(-1, version_to_column)),
         ];
         self.run(tenant, |connection| {
-            let row: Option<EntryRow> = prepared(OF_THREAD, &values)
+            let row: Option<OfThreadRow> = prepared(OF_THREAD, &values)
                 .get_result(connection)
                 .optional()?;
             let Some(row) = row else { return Ok(None) };
-            let epochs = epochs(connection, tenant)?;
-            Ok(Some((row.into_logged(tenant)?, epochs)))
+            Ok(Some(LoggedVersion {
+                logged: row.entry.into_logged(tenant)?,
+                epochs: epochs(connection, tenant)?,
+                has_witnesses: row.has_witnesses,
+            }))
         })
     }
 

@@ -89,7 +89,7 @@ pub(super) fn root_at(
     epoch: &Epoch,
     size: u64,
 ) -> QueryResult<Hash> {
-    let mut tree = StoredTree { connection, epoch };
+    let mut tree = StoredTree::new(connection, epoch);
     root(size, &mut tree).map_err(failed)
 }
 
@@ -159,14 +159,15 @@ impl Store {
     /// 0.
     pub fn log_inclusion(&self, epoch: &Epoch, index: u64, size: u64) -> Result<Vec<Hash>> {
         self.run(epoch.tenant, |connection| {
-            inclusion_proof(index, size, &mut StoredTree { connection, epoch }).map_err(failed)
+            let mut tree = StoredTree::new(connection, epoch).with_edge(size);
+            inclusion_proof(index, size, &mut tree).map_err(failed)
         })
     }
 
     /// The proof that the tree with `new` entries begins with the one of `old` entries (RFC 6962 section 2.1.2).
     pub fn log_consistency(&self, epoch: &Epoch, old: u64, new: u64) -> Result<Vec<Hash>> {
         self.run(epoch.tenant, |connection| {
-            consistency_proof(old, new, &mut StoredTree { connection, epoch }).map_err(failed)
+            consistency_proof(old, new, &mut StoredTree::new(connection, epoch)).map_err(failed)
         })
     }
 
@@ -230,7 +231,7 @@ impl Store {
     /// Stored hashes of a tree.
     pub fn log_hashes(&self, epoch: &Epoch, range: &StoredRange) -> Result<Vec<Hash>> {
         self.run(epoch.tenant, |connection| {
-            let mut tree = StoredTree { connection, epoch };
+            let mut tree = StoredTree::new(connection, epoch);
             let hashes = tree.hashes(std::slice::from_ref(range))?;
             Ok(hashes.into_iter().next().unwrap_or_default())
         })

@@ -6,7 +6,7 @@ use diesel::result::Error as DieselError;
 use diesel::sql_types::{Binary, Integer, Nullable};
 use serde_json::{Value as Json, json};
 use sigpersist_model::log::Epoch;
-use sigpersist_tlog::{Hash, Stored, StoredRange};
+use sigpersist_tlog::{Edge, Hash, Stored, StoredRange, edge_ranges};
 
 use super::prepared::{Value, prepared};
 
@@ -14,6 +14,27 @@ use super::prepared::{Value, prepared};
 pub(super) struct StoredTree<'a> {
     pub(super) connection: &'a mut PgConnection,
     pub(super) epoch: &'a Epoch,
+    /// Roots that need not be read.
+    known: Vec<(StoredRange, Hash)>,
+}
+
+impl<'a> StoredTree<'a> {
+    /// The tree as its entries and nodes say.
+    pub(super) fn new(connection: &'a mut PgConnection, epoch: &'a Epoch) -> Self {
+        Self {
+            connection,
+            epoch,
+            known: Vec::new(),
+        }
+    }
+
+    /// For the tree when it has so many entries. If these are all, its edge is half of what a proof consists of, on average.
+    pub(super) fn with_edge(self, size: u64) -> Self {
+        let edge = Edge::from_bytes(size, &self.epoch.edge);
+        let edge = edge.filter(|_| u64::try_from(self.epoch.size) == Ok(size));
+        let known = edge.iter().flat_map(edge_ranges).collect();
+        Self { known, ..self }
+    }
 }
 
 #[derive(QueryableByName)]
@@ -65,5 +86,10 @@ impl Stored for StoredTree<'_> {
             }
         }
         Ok(hashes)
+    }
+
+    fn known(&self, range: &StoredRange) -> Option<Hash> {
+        let mut known = self.known.iter();
+        known.find_map(|(other, root)| (other == range).then_some(*root))
     }
 }

@@ -43,6 +43,11 @@ impl Edge {
         self.roots.concat()
     }
 
+    /// The roots, the largest subtree first.
+    pub fn roots(&self) -> &[Hash] {
+        &self.roots
+    }
+
     /// The number of leaves in the log.
     pub fn size(&self) -> u64 {
         self.size

@@ -52,7 +52,9 @@ pub use metadata::{
     other_blind, other_bytes,
 };
 pub use note::{Note, Signature};
-pub use subtree::{ProofError, Stored, StoredRange, consistency_proof, inclusion_proof, root};
+pub use subtree::{
+    ProofError, Stored, StoredRange, consistency_proof, edge_ranges, inclusion_proof, root,
+};
 pub use tile::{TileContent, TilePath, entry_bundle, read_entry_bundle};
 pub use tlog_proof::TlogProof;
 pub use verify::{verify_consistency, verify_inclusion};

@@ -6,7 +6,7 @@
 //!
 //! All ranges of one proof are asked for in one call, so that a database needs one round trip.
 
-use crate::edge::combined;
+use crate::edge::{Edge, combined};
 use crate::hash::{Hash, node_hash};
 
 /// Consecutive stored hashes of one level.
@@ -38,6 +38,20 @@ pub trait Stored {
     ///
     /// Any error of the store. A hash that does not exist may also just be left out.
     fn hashes(&mut self, ranges: &[StoredRange]) -> Result<Vec<Vec<Hash>>, Self::Error>;
+
+    /// The root over a range whose length is a power of two, if it is at hand: then its hashes are not read.
+    fn known(&self, _range: &StoredRange) -> Option<Hash> {
+        None
+    }
+}
+
+/// The stored hashes under each root of an edge.
+pub fn edge_ranges(edge: &Edge) -> impl Iterator<Item = (StoredRange, Hash)> {
+    let log = Subtree {
+        first: 0,
+        end: edge.size(),
+    };
+    log.perfect().zip(edge.roots().iter().copied())
 }
 
 /// A reason why a proof can't be made.
@@ -203,6 +217,7 @@ fn subtree_roots<S: Stored>(
             .iter()
             .copied()
             .flat_map(Subtree::perfect)
+            .filter(|range| stored.known(range).is_none())
             .collect(),
     );
     let mut lists = Vec::new();
@@ -218,7 +233,10 @@ fn subtree_roots<S: Stored>(
         }
         read.push((range, hashes));
     }
-    let perfect_root = |range| found(&read, range).ok_or(ProofError::Missing(range));
+    let perfect_root = |range| {
+        let root = stored.known(&range).or_else(|| found(&read, range));
+        root.ok_or(ProofError::Missing(range))
+    };
     let subtree_root = |subtree: &Subtree| {
         let roots: Result<Vec<_>, _> = subtree.perfect().map(perfect_root).collect();
         Ok(combined(&roots?))

@@ -42,6 +42,53 @@ impl Stored for View {
     }
 }
 
+/// A log whose edge is at hand.
+struct WithEdge<'a>(&'a mut MemoryLog, Vec<(StoredRange, Hash)>);
+
+impl Stored for WithEdge<'_> {
+    type Error = std::convert::Infallible;
+
+    fn hashes(&mut self, ranges: &[StoredRange]) -> Result<Vec<Vec<Hash>>, Self::Error> {
+        self.0.hashes(ranges)
+    }
+
+    fn known(&self, range: &StoredRange) -> Option<Hash> {
+        let (_, root) = self.1.iter().find(|(known, _)| known == range)?;
+        Some(*root)
+    }
+}
+
+#[test]
+fn nothing_of_the_edge_is_read_if_it_is_at_hand() {
+    let mut log = MemoryLog::with_size(SMALL);
+    let mut edge = Edge::empty();
+    for size in 1..=SMALL {
+        edge.push(*log.leaf(size - 1), &mut |_, _, _| {});
+        let of_edge: Vec<_> = edge_ranges(&edge).collect();
+        for index in 0..size {
+            let expected = inclusion_proof(index, size, &mut log).unwrap();
+            log.asked.clear();
+            let mut with_edge = WithEdge(&mut log, of_edge.clone());
+            assert_eq!(inclusion_proof(index, size, &mut with_edge), Ok(expected));
+            // All that is read is in the perfect subtree of the entry.
+            let around = of_edge.iter().map(|(range, _)| *range).find(|range| {
+                let height = 8 * u32::from(range.level);
+                (range.first << height..range.end() << height).contains(&index)
+            });
+            let around = around.unwrap();
+            let within = |range: &StoredRange| {
+                range.level < around.level
+                    || (around.first <= range.first && range.end() <= around.end())
+            };
+            assert!(log.asked.iter().flatten().all(within), "{index} of {size}");
+        }
+        // The root is read from what is stored unless it is asked for otherwise.
+        log.asked.clear();
+        root(size, &mut log).unwrap();
+        assert!(!log.asked.is_empty());
+    }
+}
+
 #[test]
 fn all_entries_of_small_logs_are_proved() {
     let mut log = MemoryLog::with_size(SMALL);
