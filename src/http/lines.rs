@@ -88,6 +88,15 @@ impl Lines {
         self.since = Instant::now();
     }
 
+    /// Takes bytes of the budget for the handling of the lines that were given out, until they are handled.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Held::grow_to`].
+    pub(super) fn reserve(&self, bytes: usize) -> Result<()> {
+        self.held.grow_to(self.bytes_held(bytes))
+    }
+
     /// Waits for the next line for at most this long.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, StatusCode};
@@ -11,7 +12,7 @@ use serde_json::value::RawValue;
 use sigpersist_model::attachments::Attachments;
 use sigpersist_model::digest::sha256;
 use sigpersist_model::error::{Error, Result};
-use sigpersist_model::signature::{Draft, Preconditions, ThreadKey};
+use sigpersist_model::signature::{Draft, Preconditions, Signature, ThreadKey};
 use sigpersist_runtime::blocking;
 use utoipa::ToSchema;
 
@@ -22,7 +23,7 @@ use super::parameters::Parameters;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use super::signatures::{SignatureContent, draft, max_signature_bytes, read_and_shown, thread_key};
-use super::streamed::{self, LineOutcome};
+use super::streamed::{self, LineOutcome, Work};
 use super::verdicts::attachments;
 use crate::signatures::{self, Saved};
 
@@ -102,18 +103,9 @@ pub(super) fn save(call: Call) -> Waiting {
     Box::pin(async move {
         call.context.tenant()?;
         let may_be_sent = refuse_preconditions(&call.headers);
-        if let Some(mut body) = call.take_lines() {
-            let begun = match may_be_sent {
-                Ok(()) => streamed::begin(&call),
-                Err(error) => Err(error),
-            };
-            return match begun {
-                Ok(under_way) => streamed::save(call, body, under_way).await,
-                Err(error) => {
-                    body.drain().await;
-                    Err(error)
-                }
-            };
+        if let Some(body) = call.take_lines() {
+            let begun = may_be_sent.and_then(|()| streamed::begin(&call));
+            return streamed::answer(call, body, begun, Work::Save).await;
         }
         may_be_sent?;
         let call = Arc::new(call);
@@ -155,7 +147,7 @@ pub(super) enum Pacing {
 
 impl Pacing {
     /// Takes a request from the tenant's rate.
-    async fn pace(self, call: &Call) -> Result<()> {
+    pub(super) async fn pace(self, call: &Call) -> Result<()> {
         loop {
             match call.app.meters.pace(&call.context.caller) {
                 Err(Error::QuotaExceeded {
@@ -199,7 +191,7 @@ pub(super) struct Unread {
     pub(super) thread: Option<ThreadKey>,
 }
 
-type Outcome = Result<(StatusCode, SignatureContent)>;
+pub(super) type Outcome = Result<(StatusCode, SignatureContent)>;
 /// Drafts with their places in the request.
 type Drafts = Vec<(usize, Result<Sent, Unread>)>;
 
@@ -345,26 +337,61 @@ async fn save_one(call: &Arc<Call>, sent: Sent, is_counted: bool, pacing: Pacing
     Ok((status, signature.into()))
 }
 
-/// Reads up to 100 signatures: of each the current version, or an earlier one.
+/// Reads up to 100 signatures, or any number as a stream: of each the current version, or an earlier one.
 ///
-/// Each is read as by `GET /signature`; its `status` is 404 if it does not exist. Together they may have as many bytes as a page of
-/// a list.
+/// Each is read as by `GET /signature`; its `status` is 404 if it does not exist. Each counts as a request. Together they may have as
+/// many bytes as a page of a list.
+///
+/// With `Content-Type: application/x-ndjson`, each line of the body names a signature. Each is answered with a line, in their order, and
+/// all together may have any number of bytes. Read answers while you send: if many wait for you, the server stops reading. If a stream
+/// ends early, its last line says why, and its `line` is the first that was not handled.
 #[utoipa::path(
     post,
     path = "/signatures/get",
     operation_id = "get_signatures",
     tag = "signatures",
     responses(
-        (status = 200, description = "The outcome for each", body = Envelope<ManyContent>),
+        (
+            status = 200,
+            description = "The outcome for each",
+            content(
+                (Envelope<ManyContent> = "application/json"),
+                (LineOutcome = "application/x-ndjson"),
+            ),
+        ),
     )
 )]
-pub(super) fn get(call: Call) -> Result<Reply> {
-    call.context.tenant()?;
-    let name = |parameters: &Parameters<'_>| {
-        let version = parameters.integer(&parameter::VERSION)?;
-        Ok((thread_key(parameters)?, version))
-    };
-    let names = read_each(&call, name)?;
+pub(super) fn get(call: Call) -> Waiting {
+    Box::pin(async move {
+        call.context.tenant()?;
+        if let Some(body) = call.take_lines() {
+            let begun = streamed::begin(&call);
+            return streamed::answer(call, body, begun, Work::Get).await;
+        }
+        let call = Arc::new(call);
+        let under_way = call.app.meters.begin(&call.context.caller)?;
+        let (permits, reading) = (call.permits().await?, Arc::clone(&call));
+        let results = blocking::run(permits, move || get_each(&reading)).await??;
+        drop(under_way);
+        call.answered(Reply::content(&ManyContent { results })?)
+    })
+}
+
+/// The name of a version: the current one if it has no number.
+fn name(parameters: &Parameters<'_>) -> Result<(ThreadKey, Option<u32>)> {
+    let version = parameters.integer(&parameter::VERSION)?;
+    Ok((thread_key(parameters)?, version))
+}
+
+/// Reads the version that a line names. Blocks.
+pub(super) fn get_line(call: &Call, text: &Bytes) -> Result<Signature> {
+    let (key, version) = name(&call.parameters_in(text)?)?;
+    signatures::get(&call.app, &call.context, &key, version)
+}
+
+/// Reads all versions that the body names. Blocks.
+fn get_each(call: &Call) -> Result<Vec<OutcomeContent>> {
+    let names = read_each(call, name)?;
     let most = call.app.config.http.max_list_bytes;
     let (mut bytes, mut results) = (0_usize, Vec::with_capacity(names.len()));
     for (place, (key, version)) in names.into_iter().enumerate() {
@@ -389,5 +416,5 @@ pub(super) fn get(call: Call) -> Result<Reply> {
         let outcome = signature.map(|signature| (StatusCode::OK, signature.into()));
         results.push(OutcomeContent::new(outcome));
     }
-    Reply::content(&ManyContent { results })
+    Ok(results)
 }

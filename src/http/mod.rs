@@ -178,8 +178,8 @@ pub static ROUTES: &[Route] = &[
     .document_tokens(DocumentTokens::Bound)
     .requires(&[&p::DOCUMENT, &p::THREAD, &p::CMS])
     .allows(OF_DRAFTS)
-    .takes(BodyKind::Drafts),
-    Route::of_tenant(
+    .takes(BodyKind::Many),
+    Route::of_tenant_waiting(
         Method::POST,
         "/signatures/get",
         Scope::SignaturesRead,

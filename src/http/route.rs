@@ -131,10 +131,8 @@ pub(super) enum BodyKind {
     Component,
     /// JSON, or a signature as a file, alone or in a form.
     Signature,
-    /// JSON: `signatures`, a list of objects with the route's parameters.
+    /// JSON: `signatures`, a list of objects with the route's parameters. Or a stream of such objects, one on each line.
     Many,
-    /// As [`Self::Many`], or a stream of such objects, one on each line.
-    Drafts,
     /// A piece of a tenant's file.
     Piece,
 }
@@ -143,9 +141,7 @@ impl BodyKind {
     /// The largest body, in bytes.
     pub(super) fn max_bytes(self, config: &Config) -> usize {
         match self {
-            Self::Json | Self::Signature | Self::Many | Self::Drafts => {
-                config.http.max_body_bytes()
-            }
+            Self::Json | Self::Signature | Self::Many => config.http.max_body_bytes(),
             Self::SmallJson => config
                 .hooks
                 .max_settings_bytes
@@ -176,7 +172,7 @@ impl BodyKind {
             Self::Signature if is_file(headers) || is_of_kind(headers, multipart::MEDIA_TYPE) => {
                 Ok(())
             }
-            Self::Drafts if self.comes_in_lines(headers) => Ok(()),
+            Self::Many if self.comes_in_lines(headers) => Ok(()),
             Self::Piece if is_of_kind(headers, transfer::MEDIA_TYPE) => Ok(()),
             Self::Piece => Err(Error::UnsupportedMediaType(self.media_types())),
             _ => check_content_type(headers, self.media_types()),
@@ -185,14 +181,14 @@ impl BodyKind {
 
     /// Whether the body is a stream of lines, which its handler reads.
     pub(super) fn comes_in_lines(self, headers: &HeaderMap) -> bool {
-        self == Self::Drafts && is_of_kind(headers, transfer::MEDIA_TYPE)
+        self == Self::Many && is_of_kind(headers, transfer::MEDIA_TYPE)
     }
 
     /// The media types of bodies that the route takes.
     fn media_types(self) -> Vec<&'static str> {
         match self {
-            Self::Json | Self::SmallJson | Self::Many => vec![JSON],
-            Self::Drafts => vec![JSON, transfer::MEDIA_TYPE],
+            Self::Json | Self::SmallJson => vec![JSON],
+            Self::Many => vec![JSON, transfer::MEDIA_TYPE],
             Self::Component => vec![plugin::MEDIA_TYPE, JSON],
             Self::Signature => [&[JSON, multipart::MEDIA_TYPE], &FILE_TYPES[..]].concat(),
             Self::Piece => vec![transfer::MEDIA_TYPE],

@@ -1,14 +1,15 @@
-//! Drafts as a stream: one on each line of a body, answered with a line each as they are saved.
+//! Signatures as a stream: one on each line of a body, answered with a line each as they are saved or read.
 //!
-//! A client may send as many as it likes. They are saved in batches, each in the same way as those of one JSON body, and nothing
-//! of a batch stays when it was answered. While the client is slow to send or to read, no permit is held. The server stops
-//! reading while too many answers wait for the client.
+//! A client may send as many as it likes. They are saved in batches, each in the same way as those of one JSON body, and read one by
+//! one; nothing of a batch stays when it was answered. While the client is slow to send or to read, no permit is held. The server
+//! stops reading while too many answers wait for the client.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use http::StatusCode;
 use serde::Serialize;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::transfer::MEDIA_TYPE;
@@ -20,10 +21,12 @@ use utoipa::ToSchema;
 
 use super::body::Body;
 use super::lines::{Line, Lines, Next};
-use super::many::{Failed, MAX_MANY, OutcomeContent, Pacing, Sent, Unread, save_all};
+use super::many::{
+    Failed, MAX_MANY, Outcome, OutcomeContent, Pacing, Sent, Unread, get_line, save_all,
+};
 use super::reply::Reply;
 use super::respond::Call;
-use super::signatures::thread_key;
+use super::signatures::{read_and_shown, thread_key};
 
 /// Longest time that a stream may take.
 const MAX_TIME: Duration = Duration::from_secs(3_600);
@@ -60,21 +63,43 @@ pub(super) fn begin(call: &Call) -> Result<UnderWay> {
     call.app.meters.begin(&call.context.caller)
 }
 
-/// Saves the drafts of a body, and begins to answer when the first were saved.
+/// What is done with each line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// It is a draft, which is saved.
+    Save,
+    /// It names a version, which is read.
+    Get,
+}
+
+/// Does the work for the lines of a body if it may begin, and begins to answer when the first are done.
 ///
 /// # Errors
 ///
 /// An error before the first outcome, as for a request of its own.
-pub(super) async fn save(call: Call, body: Body, under_way: UnderWay) -> Result<Reply> {
+pub(super) async fn answer(
+    call: Call,
+    mut body: Body,
+    begun: Result<UnderWay>,
+    work: Work,
+) -> Result<Reply> {
+    let under_way = match begun {
+        Ok(under_way) => under_way,
+        Err(error) => {
+            body.drain().await;
+            return Err(error);
+        }
+    };
     let http = &call.app.config.http;
     let (max_bytes, timeout_ms) = (http.max_body_bytes(), http.body_timeout_ms);
     let lines = Lines::new(body, call.held(), ANSWER_BYTES, max_bytes, timeout_ms);
     let mut streamed = Streamed {
         call: Arc::new(call),
+        work,
         lines,
         max_bytes,
         failed: Failed::default(),
-        drafts: 0,
+        begun: 0,
         handled: 0,
         until: Instant::now() + MAX_TIME,
         _under_way: under_way,
@@ -87,7 +112,7 @@ pub(super) async fn save(call: Call, body: Body, under_way: UnderWay) -> Result<
         }
     };
     if first.outcomes.is_empty() {
-        let message = "Send at least one draft: a JSON object on each line.";
+        let message = "Send at least one line: a JSON object on each.";
         return Err(Error::InvalidParameter {
             field: String::new(),
             message: message.to_owned(),
@@ -108,12 +133,13 @@ struct Step {
 
 struct Streamed {
     call: Arc<Call>,
+    work: Work,
     lines: Lines,
     max_bytes: usize,
     /// Threads with a draft that was not saved.
     failed: Failed,
-    /// Lines so far that are drafts, or should be.
-    drafts: usize,
+    /// Lines so far that are not blank.
+    begun: usize,
     /// The number of the last line that was handled.
     handled: u64,
     until: Instant,
@@ -163,11 +189,11 @@ impl Streamed {
         }
     }
 
-    /// Reads and saves a batch.
+    /// Reads a batch of lines, and does the work for it.
     ///
     /// # Errors
     ///
-    /// The reason why the stream ends, if there is nothing to save before.
+    /// The reason why the stream ends, if there is nothing to do before.
     async fn step(&mut self) -> Result<Step> {
         self.lines.are_handled();
         let (batch, end) = self.gather().await;
@@ -179,7 +205,10 @@ impl Streamed {
         }
         // The token may have expired, or the tenant been suspended.
         self.call.check_again().await?;
-        let mut outcomes = self.save(batch).await?;
+        let mut outcomes = match self.work {
+            Work::Save => self.save(batch).await?,
+            Work::Get => self.get(batch).await?,
+        };
         let end = end.or_else(|| {
             let message = || {
                 format!(
@@ -198,7 +227,12 @@ impl Streamed {
     /// The lines of a batch, and how the stream ended, if it did.
     async fn gather(&mut self) -> (Vec<Line>, Option<Result<()>>) {
         let (mut batch, mut bytes) = (Vec::new(), 0_usize);
-        while batch.len() < MAX_MANY && bytes < self.max_bytes {
+        let most = match self.work {
+            Work::Save => MAX_MANY,
+            // Each answer may be as large as all answers that wait.
+            Work::Get => 1,
+        };
+        while batch.len() < most && bytes < self.max_bytes {
             let patience = if batch.is_empty() { LOOK } else { GATHER };
             let next = match self.lines.next(patience).await {
                 Ok(next) => next,
@@ -242,8 +276,8 @@ impl Streamed {
     async fn save(&mut self, batch: Vec<Line>) -> Result<Vec<LineOutcome>> {
         let (permits, call) = (self.call.permits().await?, Arc::clone(&self.call));
         let numbers: Vec<_> = batch.iter().map(|line| line.number).collect();
-        let first = self.drafts;
-        self.drafts += batch.len();
+        let first = self.begun;
+        self.begun += batch.len();
         let read = move || -> Vec<_> {
             let read = batch.into_iter().map(|line| match line.text {
                 Ok(text) => read_line(&call, &text),
@@ -264,6 +298,38 @@ impl Streamed {
                 outcome: OutcomeContent::new(outcome),
             })
             .collect())
+    }
+}
+
+impl Streamed {
+    /// Reads versions. Each waits until the tenant's rate allows it.
+    async fn get(&mut self, batch: Vec<Line>) -> Result<Vec<LineOutcome>> {
+        let mut outcomes = Vec::new();
+        for Line { number, text } in batch {
+            let outcome = match text {
+                Ok(text) => self.get_one(text).await,
+                Err(error) => Err(error),
+            };
+            self.begun += 1;
+            self.handled = number;
+            outcomes.push(LineOutcome {
+                line: number,
+                outcome: OutcomeContent::new(outcome),
+            });
+        }
+        Ok(outcomes)
+    }
+
+    async fn get_one(&mut self, text: Bytes) -> Outcome {
+        // The request itself is the first one.
+        if self.begun > 0 {
+            Pacing::Waits.pace(&self.call).await?;
+        }
+        let (permits, call) = (self.call.permits().await?, Arc::clone(&self.call));
+        let signature = blocking::run(permits, move || get_line(&call, &text)).await??;
+        let bytes = signature.body.as_ref().map_or(0, |body| body.bytes.len());
+        self.lines.reserve(read_and_shown(bytes))?;
+        Ok((StatusCode::OK, signature.into()))
     }
 }
 

@@ -238,6 +238,25 @@ fn every_spelling_of_another_document_is_refused() {
         "{}",
         answer.text
     );
+    let names =
+        "{\"document\":\"secret\",\"thread\":\"t\"}\n{\"document\":\"mine\",\"thread\":\"t\"}\n";
+    let read = token.send(
+        "POST",
+        "/signatures/get",
+        &lines_kind,
+        Some(names.as_bytes().to_vec()),
+    );
+    let lines: Vec<_> = read.text.lines().collect();
+    assert!(
+        lines[0].starts_with(r#"{"line":1,"status":403,"signature":null,"#),
+        "{}",
+        lines[0]
+    );
+    assert!(
+        lines[1].starts_with(r#"{"line":2,"status":200,"#),
+        "{}",
+        lines[1]
+    );
     for document in ["mine", "secret"] {
         acme.read(document, "v")
             .expect_error(404, "signature_not_found");

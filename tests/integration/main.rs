@@ -92,6 +92,7 @@ mod signature_commands;
 mod slow_clients;
 mod snapshots;
 mod streamed;
+mod streamed_gets;
 mod support;
 mod tenant_commands;
 mod tenants;

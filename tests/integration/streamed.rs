@@ -14,7 +14,7 @@ fn draft(document: &str, version: u32, cms: &str) -> Value {
     json!({"document": document, "thread": "t", "version": version, "cms": cms})
 }
 
-fn text(lines: &[Value]) -> String {
+pub(crate) fn text(lines: &[Value]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
@@ -25,7 +25,7 @@ fn outcomes(text: &str) -> Vec<Value> {
 }
 
 /// The number, status and error code of each line.
-fn told(outcomes: &[Value]) -> Vec<(u64, u64, &str)> {
+pub(crate) fn told(outcomes: &[Value]) -> Vec<(u64, u64, &str)> {
     let told = outcomes.iter().map(|one| {
         let code = one["error"]["code"].as_str().unwrap_or_default();
         (
@@ -40,31 +40,37 @@ fn told(outcomes: &[Value]) -> Vec<(u64, u64, &str)> {
 /// Sends lines at once, and reads all answers.
 #[track_caller]
 fn streamed(client: &Client, body: &str) -> Vec<Value> {
-    let answer = client.send(
-        "POST",
-        "/signatures",
-        &[LINES],
-        Some(body.as_bytes().to_vec()),
-    );
+    streamed_to(client, "/signatures", body)
+}
+
+/// As [`streamed`], to any route.
+#[track_caller]
+pub(crate) fn streamed_to(client: &Client, path: &str, body: &str) -> Vec<Value> {
+    let answer = client.send("POST", path, &[LINES], Some(body.as_bytes().to_vec()));
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert_eq!(answer.header("content-type"), Some(LINES.1));
     outcomes(&answer.text)
 }
 
 /// A stream that is open: lines are sent and read one by one.
-struct Open {
-    socket: TcpStream,
+pub(crate) struct Open {
+    pub(crate) socket: TcpStream,
     answers: BufReader<TcpStream>,
 }
 
 impl Open {
     fn new(client: &Client) -> Self {
+        Self::of(client, "/signatures")
+    }
+
+    /// A stream to any route.
+    pub(crate) fn of(client: &Client, path: &str) -> Self {
         let mut socket = TcpStream::connect(client.base.strip_prefix("http://").unwrap()).unwrap();
         let patience = Some(Duration::from_secs(60));
         socket.set_read_timeout(patience).unwrap();
         write!(
             socket,
-            "POST /signatures HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: {}\r\n\
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: {}\r\n\
              transfer-encoding: chunked\r\nconnection: close\r\n\r\n",
             client.token.as_deref().unwrap(),
             LINES.1
@@ -74,12 +80,26 @@ impl Open {
         Self { socket, answers }
     }
 
-    fn send(&mut self, text: &str) {
+    pub(crate) fn send(&mut self, text: &str) {
         write!(self.socket, "{:x}\r\n{text}\r\n", text.len()).unwrap();
     }
 
+    /// The next whole line of an answer that may have been cut anywhere.
+    pub(crate) fn next_of_broken(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if self.answers.read_line(&mut line).unwrap_or(0) == 0 {
+                return None;
+            }
+            if let Ok(value @ Value::Object(_)) = serde_json::from_str(&line) {
+                return Some(value);
+            }
+        }
+    }
+
     /// The next line of the answer that is JSON; none at its end. The head and the sizes of chunks are skipped.
-    fn next(&mut self) -> Option<Value> {
+    pub(crate) fn next(&mut self) -> Option<Value> {
         let mut line = String::new();
         loop {
             line.clear();
@@ -377,7 +397,7 @@ fn a_request_that_is_no_stream_of_drafts_is_refused_as_a_whole() {
         send("/signatures", &[LINES], empty).expect_error(400, "invalid_parameter");
     }
     send("/signatures?document=d", &[LINES], &one).expect_error(400, "invalid_parameter");
-    send("/signatures/get", &[LINES], &one).expect_error(415, "unsupported_media_type");
+    send("/signature/verify", &[LINES], &one).expect_error(415, "unsupported_media_type");
     let refused = send("/signatures", &[("content-type", "text/csv")], &one);
     let refused = refused.expect_error(415, "unsupported_media_type");
     assert!(refused.text.contains(LINES.1), "{}", refused.text);

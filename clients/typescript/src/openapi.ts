@@ -116,9 +116,13 @@ export interface paths {
     get?: never;
     put?: never;
     /**
-     * Reads up to 100 signatures: of each the current version, or an earlier one.
-     * @description Each is read as by `GET /signature`; its `status` is 404 if it does not exist. Together they may have as many bytes as a page of
-     *     a list.
+     * Reads up to 100 signatures, or any number as a stream: of each the current version, or an earlier one.
+     * @description Each is read as by `GET /signature`; its `status` is 404 if it does not exist. Each counts as a request. Together they may have as
+     *     many bytes as a page of a list.
+     *
+     *     With `Content-Type: application/x-ndjson`, each line of the body names a signature. Each is answered with a line, in their order, and
+     *     all together may have any number of bytes. Read answers while you send: if many wait for you, the server stops reading. If a stream
+     *     ends early, its last line says why, and its `line` is the first that was not handled.
      */
     post: operations["get_signatures"];
     delete?: never;
@@ -2106,6 +2110,14 @@ export interface operations {
             version?: number | null;
           }[];
         };
+        "application/x-ndjson": {
+          /** @description The document's code */
+          document: string;
+          /** @description The thread: the process in which the document is signed */
+          thread: string;
+          /** @description The version; the current one if it is left out */
+          version?: number | null;
+        };
       };
     };
     responses: {
@@ -2116,6 +2128,7 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["Envelope_ManyContent"];
+          "application/x-ndjson": components["schemas"]["OutcomeOfLine"];
         };
       };
     };

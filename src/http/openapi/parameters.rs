@@ -188,7 +188,7 @@ pub(super) fn preconditions() -> [Value; 2] {
 /// The bodies in which a route takes its parameters, by media type.
 pub(super) fn bodies(route: &Route) -> Value {
     let json = match route.body {
-        BodyKind::Many | BodyKind::Drafts => {
+        BodyKind::Many => {
             let mut list = SIGNATURES.schema();
             list["description"] = SIGNATURES.description.into();
             list["items"] = body(route);
@@ -202,7 +202,7 @@ pub(super) fn bodies(route: &Route) -> Value {
         _ => body(route),
     };
     let mut content = json!({ "application/json": { "schema": json } });
-    if route.body == BodyKind::Drafts {
+    if route.body == BodyKind::Many {
         // Described as one line is.
         content[transfer::MEDIA_TYPE] = json!({ "schema": body(route) });
     }
