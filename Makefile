@@ -14,7 +14,7 @@ help:
 	@echo "make conformance  check the verifier against public suites: NIST's PKITS, Project Wycheproof, samples of XMLDSig; needs Python and its registry"
 	@echo "make bench  compare saves and reads with pgbench, signatures with OpenSSL and calls of hooks with Extism; measure the cost of each feature, logs and proofs, clients that wait, webhooks, ten times the sustainable load, isolation of tenants, starts with many plugins, tokens, exports and imports"
 	@echo "make bench-peers  compare saves and reads with FastAPI and Express; needs Python, Node and their registries"
-	@echo "make bench-lists  measure lists of a tenant with ten million threads; takes a quarter of an hour and 10 GB"
+	@echo "make bench-lists  measure lists of a tenant with ten million threads; takes a quarter of an hour and 15 GB"
 
 # Not optimised, since that takes more than twice as long to build, and the demo waits for nothing that is slow.
 demo: prerequisites
