@@ -306,6 +306,27 @@ fn somebody_who_pulls_may_insist_on_a_publisher() {
     assert!(error_of(pull(&signed, "nonsense")).contains("not a public key"));
     assert!(!Path::new(&file).exists());
     succeeds(pull(&signed, PUBLIC_KEY));
+    // What the publisher signed as this version of this plugin, under another tag or name.
+    let whole = registry.manifest("signer-tags", "1.2.0");
+    registry.put_manifest("signer-tags", "1.3.0", MANIFEST, &whole);
+    let newer = registry.reference("signer-tags:1.3.0");
+    let why = error_of(pull(&newer, PUBLIC_KEY));
+    assert!(
+        why.contains("is signed as signer-tags 1.2.0, which is another plugin or version"),
+        "{why}"
+    );
+    let name = [
+        "plugin",
+        "pull",
+        &signed,
+        "-o",
+        &file,
+        "--publisher-key",
+        PUBLIC_KEY,
+        "--name",
+        "tag-vocabulary",
+    ];
+    assert!(error_of(machine.command(&name)).contains("another plugin or version"));
     // The signature of one artefact under another's component.
     let mut moved = registry.manifest("signer-tags", "1.2.0");
     let other = registry.put_blob("signer-tags", b"\0asm other bytes");

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
+use semver::Version;
+
 use crate::plugin::Digest;
 
 /// Longest registry and repository together, in characters; registries take no more.
@@ -40,6 +42,12 @@ impl Reference {
     pub fn name(&self) -> &str {
         let mut parts = self.repository.rsplit('/');
         parts.next().unwrap_or_default()
+    }
+
+    /// The version that the tag is, with or without a `v` before it.
+    pub fn version(&self) -> Option<Version> {
+        let tag = self.tag.as_deref()?;
+        tag.strip_prefix('v').unwrap_or(tag).parse().ok()
     }
 }
 

@@ -22,6 +22,9 @@ pub(in crate::cli) struct Pull {
     /// `.wasm`].
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// The plugin's name, which its publisher signed [default: the last part of the repository].
+    #[arg(long)]
+    name: Option<String>,
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
@@ -38,8 +41,13 @@ pub(super) struct Trust {
 
 impl Trust {
     /// Verifies a component that was pulled, if keys were given. Says who signed it.
+    ///
+    /// What a trusted publisher signed must be the plugin and the version that the reference asked for, if it says so: a registry
+    /// could give another plugin of the same publisher, or an older version. A digest says all.
     pub(super) fn judge(
         &self,
+        asked: Option<&Reference>,
+        name: &str,
         component: &[u8],
         signature: Option<&str>,
     ) -> anyhow::Result<Judged> {
@@ -53,6 +61,15 @@ impl Trust {
         };
         // A signature that can't be read is of no use to anybody, so it is not passed on either.
         let (publisher, statement) = trusted.verify(component, signature)?;
+        if let Some(asked) = asked.filter(|asked| publisher.is_trusted && asked.digest.is_none()) {
+            let signed = format!("{} {}", shown(&statement.plugin), statement.version);
+            let is_asked = statement.plugin == name
+                && asked.version().is_none_or(|it| it == statement.version);
+            ensure!(
+                is_asked,
+                "{asked} is signed as {signed}, which is another plugin or version. Nothing was kept. If that is what you want, name it by its digest (@sha256:…)."
+            );
+        }
         Ok(Judged {
             key_id: Some(publisher.key_id),
             name: Some(statement.plugin),
@@ -96,7 +113,16 @@ impl Pull {
             component,
             signature,
         } = pull(&self.registry, &self.reference, config.max_component_bytes)?;
-        let judged = self.trust.judge(&component, signature.as_deref())?;
+        let name = self
+            .name
+            .as_deref()
+            .unwrap_or_else(|| self.reference.name());
+        let judged = self.trust.judge(
+            Some(&self.reference),
+            name,
+            &component,
+            signature.as_deref(),
+        )?;
         let file = self
             .output
             .unwrap_or_else(|| format!("{}.wasm", reference.name()).into());

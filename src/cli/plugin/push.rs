@@ -52,10 +52,7 @@ impl Push {
         let reference = &self.reference;
         let name = self.name.as_deref().unwrap_or_else(|| reference.name());
         check_slug("plugin", name).context("Give the plugin's name with --name")?;
-        let tag = reference.tag.as_deref();
-        let version = self
-            .plugin_version
-            .or_else(|| tag.and_then(|tag| tag.strip_prefix('v').unwrap_or(tag).parse().ok()));
+        let version = self.plugin_version.or_else(|| reference.version());
         let component = read(&self.file)?;
         let plugin = admit(engine, &component, &self.file)?;
         let description = plugin.describe(engine)?.summary;

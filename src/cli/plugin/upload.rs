@@ -54,21 +54,27 @@ impl Upload {
             trust,
             registry,
         } = self;
-        let (component, pulled, origin) = match reference_of(&file) {
+        let (component, pulled, origin, asked) = match reference_of(&file) {
             Some(reference) => {
+                let reference = reference?;
                 // A server may take more: then pull to a file first.
                 let most = HooksConfig::default().max_component_bytes;
-                let pulled = pull(&registry, &reference?, most)?;
+                let pulled = pull(&registry, &reference, most)?;
                 let origin = pulled.reference.to_string();
-                (pulled.component, pulled.signature, Some(origin))
+                (
+                    pulled.component,
+                    pulled.signature,
+                    Some(origin),
+                    Some(reference),
+                )
             }
-            None => (read(file.as_ref())?, None, None),
+            None => (read(file.as_ref())?, None, None, None),
         };
         let signature = match &signature {
             Some(file) => Some(signature_in(file)?),
             None => pulled,
         };
-        trust.judge(&component, signature.as_deref())?;
+        trust.judge(asked.as_ref(), &name, &component, signature.as_deref())?;
         let cases = match &cases {
             Some(directory) => read_cases(directory)?,
             None => Vec::new(),
