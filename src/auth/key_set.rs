@@ -67,21 +67,23 @@ enum Unused {
 }
 
 impl KeySet {
-    /// Reads a set that its provider published. Keys that can't be used are left out.
+    /// Reads a set that its provider published. Keys that can't be used are left out, even if no others are left: then the
+    /// provider has withdrawn all that it had.
     ///
     /// # Errors
     ///
-    /// A sentence about a set without a key that can be used.
+    /// A sentence about a set that is none.
     pub fn fetched(text: &[u8]) -> Result<Self, String> {
-        let (set, _) = Self::read(text)?;
-        if set.keys.is_empty() {
-            let why = set.left_out.first().map(|why| format!(" {why}"));
-            return Err(format!(
-                "The key set has no key that can be used.{}",
-                why.unwrap_or_default()
-            ));
-        }
-        Ok(set)
+        Ok(Self::read(text)?.0)
+    }
+
+    /// What is wrong with a set without a key that can be used; none if it has one.
+    pub fn lack(&self) -> Option<String> {
+        let why = self.left_out.first().map(|why| format!(" {why}"));
+        self.keys.is_empty().then(|| {
+            let why = why.unwrap_or_default();
+            format!("The key set has no key that can be used.{why}")
+        })
     }
 
     /// Reads a set that somebody entered. Only keys that are there for something else are left out. Blocks for up to a

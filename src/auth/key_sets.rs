@@ -173,6 +173,7 @@ impl Flight {
             Ok(Fetched { set, max_age }) => {
                 are_gone = (state.held.as_ref()).is_some_and(|held| !held.set.is_within(&set));
                 let fresh_for = max_age.unwrap_or(DEFAULT_FRESH);
+                (state.failures, state.failure) = (0, set.lack());
                 state.held = Some(Held {
                     set: Arc::new(set),
                     at: Instant::now(),
@@ -180,7 +181,6 @@ impl Flight {
                     fresh_for: fresh_for.max(MIN_FRESH.min(max_fresh)).min(max_fresh),
                     refreshed_at: self.refreshed_at,
                 });
-                (state.failures, state.failure) = (0, None);
             }
             Err(why) => {
                 state.failures = state.failures.saturating_add(1);

@@ -89,7 +89,13 @@ fn land(app: &App, place: &Place, flight: Flight, fetched: Result<Fetched, Faile
             for why in fetched.set.left_out() {
                 info!("Of the keys of `{of}` one is left out: {why}");
             }
-            "fetched"
+            match fetched.set.lack() {
+                Some(why) => {
+                    warn!("No token of `{of}` is taken any more: {why}");
+                    "no_keys"
+                }
+                None => "fetched",
+            }
         }
         Err(failed) => {
             warn!(
@@ -110,6 +116,7 @@ fn fetch_now(app: &App, place: &Place) -> Result<Fetched, Failed> {
         Place::Discovery(issuer) => discover(app, issuer)?,
     };
     let answer = ask(app, &url)?;
+    // Without a key that can be used it is an answer, too: what was known is withdrawn.
     let set = KeySet::fetched(&answer.body);
     let set = set.map_err(|why| Failed::new("no_keys", why))?;
     Ok(Fetched {

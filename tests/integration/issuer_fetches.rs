@@ -52,6 +52,15 @@ fn a_new_key_is_fetched_when_a_token_names_it_and_a_key_that_is_gone_verifies_no
         asked(&app, token).expect_error(401, "invalid_token");
     }
     asked(&app, &second).expect(200);
+    // So it is if no key is left, or none that can be used.
+    provider.publish("acme", &[]);
+    asked(&app, &unknown).expect_error(401, "invalid_token");
+    asked(&app, &second).expect_error(401, "invalid_token");
+    let known = app.platform_for("acme").get("/issuers/id").expect(200);
+    let known = known.json["content"]["issuer"]["known"].clone();
+    assert_eq!(known["kids"], json!([]));
+    let failure = known["failure"].as_str().unwrap();
+    assert!(failure.contains("no key that can be used"), "{failure}");
 }
 
 #[test]
@@ -209,7 +218,8 @@ fn what_is_no_key_set_of_a_sensible_size_is_not_taken_for_one() {
     }
     assert_eq!(provider.asked("/elsewhere"), 0);
     let token = key.sign(&claims(&issuer, "api", &json!({})));
-    asked(&app, &token).expect_error(503, "issuer_unavailable");
+    // The last set that could be read had no key that can be used, so none is trusted, whatever the provider answers since.
+    asked(&app, &token).expect_error(401, "invalid_token");
     provider.publish("acme", &[&key]);
     eventually(|| asked(&app, &token).status == 200);
 }
