@@ -92,7 +92,7 @@ pub(super) async fn page_of(server: &Server, headers: &HeaderMap) -> Page {
     let Some(origin) = headers.get(ORIGIN) else {
         // Answers to pages and to others differ, which caches must know.
         let named = app.caches.page_origins.get(&());
-        return match named.is_some_and(|named| !named.is_empty()) {
+        return match named.is_none_or(|named| !named.is_empty()) {
             true => Page::Other,
             false => page,
         };

@@ -56,19 +56,12 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The lines of a body. Each may have so many bytes, and must arrive within so many milliseconds. `others` bytes of
-    /// `held` are not for lines.
-    pub(super) fn new(
-        body: Body,
-        held: Arc<Held>,
-        others: usize,
-        max_bytes: usize,
-        timeout_ms: u64,
-    ) -> Self {
+    /// The lines of a body. Each may have so many bytes, and must arrive within so many milliseconds.
+    pub(super) fn new(body: Body, held: Arc<Held>, max_bytes: usize, timeout_ms: u64) -> Self {
         Self {
             body,
             held,
-            others,
+            others: 0,
             given: 0,
             max_bytes,
             timeout_ms,
@@ -86,6 +79,17 @@ impl Lines {
         self.given = 0;
         self.held.set(self.bytes_held(0));
         self.since = Instant::now();
+    }
+
+    /// Takes bytes of the budget that are not for lines, until the end.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Held::grow_to`].
+    pub(super) fn hold(&mut self, others: usize) -> Result<()> {
+        self.reserve(others)?;
+        self.others += others;
+        Ok(())
     }
 
     /// Takes bytes of the budget for the handling of the lines that were given out, until they are handled.
@@ -187,16 +191,18 @@ impl Lines {
     fn line(&mut self, text: Bytes) -> Option<Line> {
         self.number += 1;
         self.searched = 0;
-        self.since = Instant::now();
         let number = self.number;
         let limit_bytes = self.max_bytes;
         if std::mem::take(&mut self.skips) || text.len() > limit_bytes {
+            self.since = Instant::now();
             let text = Err(Error::PayloadTooLarge { limit_bytes });
             return Some(Line { number, text });
         }
         if text.iter().all(u8::is_ascii_whitespace) {
             return None;
         }
+        // Blank lines keep no stream alive.
+        self.since = Instant::now();
         self.given += text.len();
         Some(Line {
             number,
@@ -222,7 +228,7 @@ mod tests {
         let parts = parts.into_iter().map(|part| Ok(Bytes::from(part)));
         let body = Body::new(stream::iter(parts), &HeaderMap::new(), &config);
         let held = Budget::new(&config).nothing(Holder::Tenant(TenantId(1)));
-        let mut lines = Lines::new(body, Arc::new(held), 7, max_bytes, 1_000);
+        let mut lines = Lines::new(body, Arc::new(held), max_bytes, 1_000);
         let mut all = Vec::new();
         loop {
             match lines.next(Duration::from_secs(1)).await.unwrap() {

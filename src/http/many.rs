@@ -306,9 +306,12 @@ async fn save_in_order(
     let mut outcomes = Vec::with_capacity(drafts.len());
     for (place, draft) in drafts {
         let saved = match draft {
-            Err(unread) => Err(unread.error),
             Ok(_) if has_failed => Err(Error::EarlierFailed),
             Ok(sent) => save_one(call, sent, place == 0, pacing).await,
+            Err(unread) => match count(call, place == 0, pacing).await {
+                Ok(()) => Err(unread.error),
+                Err(error) => Err(error),
+            },
         };
         has_failed |= saved.is_err();
         outcomes.push((place, saved));
@@ -316,10 +319,16 @@ async fn save_in_order(
     outcomes
 }
 
-async fn save_one(call: &Arc<Call>, sent: Sent, is_counted: bool, pacing: Pacing) -> Outcome {
-    if !is_counted {
-        pacing.pace(call).await?;
+/// Counts one of many as a request of its own, unless it is the first, which the whole request was counted for.
+async fn count(call: &Call, is_counted: bool, pacing: Pacing) -> Result<()> {
+    match is_counted {
+        true => Ok(()),
+        false => pacing.pace(call).await,
     }
+}
+
+async fn save_one(call: &Arc<Call>, sent: Sent, is_counted: bool, pacing: Pacing) -> Outcome {
+    count(call, is_counted, pacing).await?;
     let (permits, chain) = call.permits_to_save().await?;
     // The key may have been revoked, or the tenant suspended, since the request began.
     call.check_again().await?;

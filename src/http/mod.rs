@@ -145,6 +145,7 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesRead,
         list::list,
     )
+    .waits(Waits::List)
     .document_tokens(DocumentTokens::Bound)
     .allows(&[
         &p::DOCUMENT,

@@ -35,7 +35,6 @@ use super::places::Connection;
 use super::reply::{Reply, Response};
 use super::route::{self, Audience, Handler, Matched, Route, Waits};
 use super::server::Server;
-use super::streamed::ANSWER_BYTES;
 use crate::app::App;
 use crate::plugins::{self, HeldPermit, ReadyChain};
 use crate::telemetry::traces;
@@ -428,8 +427,7 @@ async fn read(
     let config = &server.app.config;
     let patience_ms = config.http.queue_timeout_ms;
     if route.body.comes_in_lines(headers) {
-        let held = server.budget.take(holder, ANSWER_BYTES, patience_ms);
-        return Ok((Bytes::new(), held.await?));
+        return Ok((Bytes::new(), server.budget.nothing(holder)));
     }
     let max_bytes = route.max_body_bytes(config);
     body.check_declared(max_bytes)?;
@@ -474,6 +472,7 @@ async fn permits(
             let owner = context.owner().unwrap_or(PLATFORM);
             shared = Some(server.checks.acquire(Some(owner)).await?);
         }
+        Waits::List => shared = Some(server.lists.acquire(Some(context.tenant()?)).await?),
         Waits::Trial => shared = Some(server.trials.acquire(Some(context.tenant()?)).await?),
     }
     let tenant = context.tenancy.as_ref().map(|tenancy| tenancy.id);

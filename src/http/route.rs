@@ -112,6 +112,8 @@ pub(super) enum Waits {
     PublicLog,
     /// A permit to run the tenant's hooks.
     ReadyChain(Operation),
+    /// A permit to walk through what the tenant has stored.
+    List,
     /// A permit to try hooks.
     Trial,
     /// A permit to compile plugins and check their settings.

@@ -54,6 +54,9 @@ pub struct Server {
     pub trials: FairSemaphore,
     /// Limits concurrent checks of audit trails: one per tenant, and one for the platform.
     pub checks: FairSemaphore,
+    /// Limits concurrent lists, which may read for as long as a statement may: they never have more than half of the
+    /// database's connections, and one tenant a quarter.
+    pub lists: FairSemaphore,
     /// Limits the bytes of bodies and answers in memory.
     pub(super) budget: Arc<Budget>,
     /// The OpenAPI document, built on first use.
@@ -105,6 +108,7 @@ impl Server {
             .hooks
             .compile_timeout_ms
             .saturating_add(SET_UP_PATIENCE_MS);
+        let connections = config.database.pool_size as usize;
         let trials = config.hooks.max_concurrent_trials.max(1);
         Self {
             requests: FairSemaphore::new("requests", config.answered_at_once(), patience_ms),
@@ -114,6 +118,12 @@ impl Server {
             set_ups: FairSemaphore::with_part("set_ups", COMPILED_AT_ONCE, 1, set_up_patience_ms),
             trials: FairSemaphore::with_part("trials", trials, 1, config.hooks.queue_timeout_ms),
             checks: FairSemaphore::with_part("checks", CHECKS_AT_ONCE, 1, patience_ms),
+            lists: FairSemaphore::with_part(
+                "lists",
+                (connections / 2).max(1),
+                (connections / 4).max(1),
+                patience_ms,
+            ),
             budget: Budget::new(&config.http),
             openapi: OnceLock::new(),
             // The watch port relies on being out of the reach of strangers, and pages would bring them there.

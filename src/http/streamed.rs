@@ -40,7 +40,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const PIECE_BYTES: usize = 64 * 1024;
 const PIECES: usize = 14;
 /// Bytes of the budget that a stream holds for its answers.
-pub(super) const ANSWER_BYTES: usize = (PIECES + 2) * PIECE_BYTES;
+const ANSWER_BYTES: usize = (PIECES + 2) * PIECE_BYTES;
 
 /// The outcome for one line. If a stream ends early, the last one says why, for the first line that was not handled.
 #[derive(Serialize, ToSchema)]
@@ -92,7 +92,7 @@ pub(super) async fn answer(
     };
     let http = &call.app.config.http;
     let (max_bytes, timeout_ms) = (http.max_body_bytes(), http.body_timeout_ms);
-    let lines = Lines::new(body, call.held(), ANSWER_BYTES, max_bytes, timeout_ms);
+    let lines = Lines::new(body, call.held(), max_bytes, timeout_ms);
     let mut streamed = Streamed {
         call: Arc::new(call),
         work,
@@ -203,6 +203,10 @@ impl Streamed {
                 is_last: true,
             });
         }
+        if self.begun == 0 {
+            // Not before, so that streams without lines take nothing from others.
+            self.lines.hold(ANSWER_BYTES)?;
+        }
         // The token may have expired, or the tenant been suspended.
         self.call.check_again().await?;
         let mut outcomes = match self.work {
@@ -306,10 +310,7 @@ impl Streamed {
     async fn get(&mut self, batch: Vec<Line>) -> Result<Vec<LineOutcome>> {
         let mut outcomes = Vec::new();
         for Line { number, text } in batch {
-            let outcome = match text {
-                Ok(text) => self.get_one(text).await,
-                Err(error) => Err(error),
-            };
+            let outcome = self.get_one(text).await;
             self.begun += 1;
             self.handled = number;
             outcomes.push(LineOutcome {
@@ -320,11 +321,12 @@ impl Streamed {
         Ok(outcomes)
     }
 
-    async fn get_one(&mut self, text: Bytes) -> Outcome {
+    async fn get_one(&mut self, text: Result<Bytes>) -> Outcome {
         // The request itself is the first one.
         if self.begun > 0 {
             Pacing::Waits.pace(&self.call).await?;
         }
+        let text = text?;
         let (permits, call) = (self.call.permits().await?, Arc::clone(&self.call));
         let signature = blocking::run(permits, move || get_line(&call, &text)).await??;
         let bytes = signature.body.as_ref().map_or(0, |body| body.bytes.len());

@@ -430,3 +430,34 @@ fn a_page_that_would_not_fit_into_memory_is_refused_with_the_way_out() {
         .as_str()
         .unwrap();
 }
+
+#[test]
+fn lists_leave_connections_to_others() {
+    let app = TestApp::start_with(|config| {
+        config.database.pool_size = 8;
+        config.http.queue_timeout_ms = 100;
+    });
+    let (acme, other) = (app.tenant("acme"), app.tenant("other"));
+    acme.save("d", "t", 0, "x").expect(201);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let permit = |tenant| runtime.block_on(app.server.lists.acquire(tenant));
+    // As if the tenant had as many lists as it may have, each of which reads for long.
+    let own = app.tenant_id("acme");
+    let most = [permit(Some(own)).unwrap(), permit(Some(own)).unwrap()];
+    acme.get("/signatures").expect_error(429, "rate_limited");
+    acme.read("d", "t").expect(200);
+    acme.save("d", "t", 1, "y").expect(201);
+    other.get("/signatures").expect(200);
+    drop(most);
+    acme.get("/signatures").expect(200);
+    // All tenants together have half of the connections.
+    let all: Vec<_> = (0..4).map(|_| permit(None).unwrap()).collect();
+    permit(None).unwrap_err();
+    other.get("/signatures").expect_error(503, "overloaded");
+    other.save("d", "t", 0, "x").expect(201);
+    drop(all);
+    other.get("/signatures").expect(200);
+}

@@ -418,3 +418,45 @@ fn a_request_that_is_no_stream_of_drafts_is_refused_as_a_whole() {
     }
     acme.read("d", "t").expect_error(404, "signature_not_found");
 }
+
+#[test]
+fn streams_without_lines_take_nothing_and_end() {
+    let app = TestApp::start_with(|config| {
+        config.http.max_bytes_in_flight = 4 * 1024 * 1024;
+        config.http.body_timeout_ms = 1_500;
+    });
+    let acme = app.tenant("acme");
+    let mut idle: Vec<_> = (0..12).map(|_| Open::new(&acme)).collect();
+    std::thread::sleep(Duration::from_millis(300));
+    acme.get("/signatures").expect(200);
+    acme.save("d", "t", 0, "x").expect(201);
+    // Blank lines keep none alive.
+    let mut blank = idle.pop().unwrap();
+    let mut socket = blank.socket.try_clone().unwrap();
+    let since = Instant::now();
+    let sender = std::thread::spawn(move || {
+        while since.elapsed() < Duration::from_secs(10) && socket.write_all(b"1\r\n\n\r\n").is_ok()
+        {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    for open in idle.iter_mut().chain([&mut blank]) {
+        assert_eq!(open.next().unwrap()["code"], "body_timeout");
+    }
+    assert!(since.elapsed() < Duration::from_secs(8));
+    sender.join().unwrap();
+}
+
+#[test]
+fn lines_that_can_not_be_read_count_for_the_rate() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    let quotas = json!({"quotas": {"requests_per_second": 10, "request_burst": 1}});
+    app.platform()
+        .json("PATCH", "/tenants/acme", &quotas)
+        .expect(200);
+    std::thread::sleep(Duration::from_millis(1_200));
+    let since = Instant::now();
+    assert_eq!(streamed(&acme, &"x\n".repeat(11)).len(), 11);
+    assert!(since.elapsed() > Duration::from_millis(800));
+}

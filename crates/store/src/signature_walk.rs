@@ -153,9 +153,10 @@ impl<'a> Walk<'a> {
         };
         match (&filter.document, &filter.thread) {
             (Some(document), Some(thread)) => return Path::One(document, thread),
+            // First, since it has few threads, and those of other documents must make no difference to who may see only one.
+            (Some(document), None) => return Path::Column(Column::Document, document),
             _ if !filter.signers.is_empty() => return Path::Labelled(terms(&filter.signers)),
             _ if !filter.tags.is_empty() => return Path::Labelled(self.tags()),
-            (Some(document), None) => return Path::Column(Column::Document, document),
             (None, Some(thread)) => return Path::Column(Column::Thread, thread),
             (None, None) => {}
         }

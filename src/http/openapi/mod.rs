@@ -306,6 +306,7 @@ fn codes(route: &Route, of_tenant: bool) -> Vec<&'static str> {
         | Waits::PublicLog
         | Waits::SetUp
         | Waits::Check
+        | Waits::List
         | Waits::Trial => &["overloaded", "database_unavailable"],
         Waits::ReadyChain(_) => &[
             "overloaded",
