@@ -83,25 +83,20 @@ FROM (
 -- any of the tags, and document
 SELECT count(*)
 FROM (
-  SELECT DISTINCT one.id, one.at
-  FROM
-    unnest($1::text[]) AS wanted (value)
-    CROSS JOIN LATERAL (
-      SELECT t.signature_id AS id, t.created_at AS at
-      FROM
-        signature_tags t
-        CROSS JOIN LATERAL (
-          SELECT *
-          FROM signatures s
-          WHERE s.tenant_id = $2
-            AND s.id BETWEEN t.signature_id AND t.signature_id
-          ORDER BY s.id
-          LIMIT 1
-        ) s
-      WHERE t.tenant_id = $3
-        AND t.tag = wanted.value AND s.document COLLATE "C" = $4
-      ORDER BY t.created_at DESC, t.signature_id DESC
-    ) one
+  SELECT s.id, s.created_at AS at
+  FROM signatures s
+  WHERE
+    s.tenant_id = $1
+    AND s.document COLLATE "C" >= $2
+    AND s.document COLLATE "C" <= $3
+    AND ARRAY(
+      SELECT o.tag
+      FROM signature_tags o
+      WHERE o.tenant_id = $4
+        AND o.signature_id BETWEEN s.id AND s.id
+      ORDER BY o.signature_id, o.tag
+    ) && $5
+  ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
 ) ids;
 
 -- all of the tags
@@ -137,41 +132,20 @@ FROM (
 -- all of the tags, and document
 SELECT count(*)
 FROM (
-  SELECT t.signature_id AS id, t.created_at AS at
-  FROM
-    signature_tags t
-    CROSS JOIN LATERAL (
-      SELECT *
-      FROM signatures s
-      WHERE s.tenant_id = $1
-        AND s.id BETWEEN t.signature_id AND t.signature_id
-      ORDER BY s.id
-      LIMIT 1
-    ) s
+  SELECT s.id, s.created_at AS at
+  FROM signatures s
   WHERE
-    t.tenant_id = $2
-    AND t.tag = (
-      SELECT wanted.value
-      FROM unnest($3::text[]) AS wanted (value)
-      ORDER BY (
-        SELECT t.created_at
-        FROM signature_tags t
-        WHERE t.tenant_id = $4
-          AND t.tag = wanted.value
-        ORDER BY t.created_at DESC, t.signature_id DESC OFFSET 99
-        LIMIT 1
-      ) ASC NULLS FIRST
-      LIMIT 1
-    )
+    s.tenant_id = $1
+    AND s.document COLLATE "C" >= $2
+    AND s.document COLLATE "C" <= $3
     AND ARRAY(
       SELECT o.tag
       FROM signature_tags o
-      WHERE o.tenant_id = $5
-        AND o.signature_id BETWEEN t.signature_id AND t.signature_id
+      WHERE o.tenant_id = $4
+        AND o.signature_id BETWEEN s.id AND s.id
       ORDER BY o.signature_id, o.tag
-    ) @> $6
-    AND s.document COLLATE "C" = $7
-  ORDER BY t.created_at DESC, t.signature_id DESC
+    ) @> $5
+  ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
 ) ids;
 
 -- signer
@@ -192,41 +166,34 @@ FROM (
 -- signer, any of the tags, verdict, and document
 SELECT count(*)
 FROM (
-  SELECT DISTINCT one.id, one.at
-  FROM
-    unnest($1::text[]) AS wanted (value)
-    CROSS JOIN LATERAL (
-      SELECT t.signature_id AS id, t.created_at AS at
-      FROM
-        signature_terms t
-        CROSS JOIN LATERAL (
-          SELECT *
-          FROM signatures s
-          WHERE s.tenant_id = $2
-            AND s.id BETWEEN t.signature_id AND t.signature_id
-          ORDER BY s.id
-          LIMIT 1
-        ) s
-      WHERE
-        t.tenant_id = $3
-        AND t.term = wanted.value
-        AND s.document COLLATE "C" = $4
-        AND ARRAY(
-          SELECT o.tag
-          FROM signature_tags o
-          WHERE o.tenant_id = $5
-            AND o.signature_id BETWEEN t.signature_id AND t.signature_id
-          ORDER BY o.signature_id, o.tag
-        ) && $6
-        AND ARRAY(
-          SELECT o.term
-          FROM signature_terms o
-          WHERE o.tenant_id = $7
-            AND o.signature_id BETWEEN t.signature_id AND t.signature_id
-          ORDER BY o.signature_id, o.term
-        ) && $8
-      ORDER BY t.created_at DESC, t.signature_id DESC
-    ) one
+  SELECT s.id, s.created_at AS at
+  FROM signatures s
+  WHERE
+    s.tenant_id = $1
+    AND s.document COLLATE "C" >= $2
+    AND s.document COLLATE "C" <= $3
+    AND ARRAY(
+      SELECT o.tag
+      FROM signature_tags o
+      WHERE o.tenant_id = $4
+        AND o.signature_id BETWEEN s.id AND s.id
+      ORDER BY o.signature_id, o.tag
+    ) && $5
+    AND ARRAY(
+      SELECT o.term
+      FROM signature_terms o
+      WHERE o.tenant_id = $6
+        AND o.signature_id BETWEEN s.id AND s.id
+      ORDER BY o.signature_id, o.term
+    ) && $7
+    AND ARRAY(
+      SELECT o.term
+      FROM signature_terms o
+      WHERE o.tenant_id = $8
+        AND o.signature_id BETWEEN s.id AND s.id
+      ORDER BY o.signature_id, o.term
+    ) && $9
+  ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
 ) ids;
 
 -- not signed by

@@ -769,27 +769,20 @@ FROM
   (
     SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT DISTINCT one.id, one.at
-      FROM
-        unnest($4::text[]) AS wanted (value)
-        CROSS JOIN LATERAL (
-          SELECT t.signature_id AS id, t.created_at AS at
-          FROM
-            signature_tags t
-            CROSS JOIN LATERAL (
-              SELECT *
-              FROM signatures s
-              WHERE s.tenant_id = $5
-                AND s.id BETWEEN t.signature_id AND t.signature_id
-              ORDER BY s.id
-              LIMIT 1
-            ) s
-          WHERE t.tenant_id = $6
-            AND t.tag = wanted.value AND s.document COLLATE "C" = $7
-          ORDER BY t.created_at DESC, t.signature_id DESC
-          LIMIT $8
-        ) one
-      ORDER BY one.at DESC, one.id DESC
+      SELECT s.id, s.created_at AS at
+      FROM signatures s
+      WHERE
+        s.tenant_id = $4
+        AND s.document COLLATE "C" >= $5
+        AND s.document COLLATE "C" <= $6
+        AND ARRAY(
+          SELECT o.tag
+          FROM signature_tags o
+          WHERE o.tenant_id = $7
+            AND o.signature_id BETWEEN s.id AND s.id
+          ORDER BY o.signature_id, o.tag
+        ) && $8
+      ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
       LIMIT $9 OFFSET $10
     ) ids
   ) page
@@ -836,30 +829,20 @@ FROM
   (
     SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT DISTINCT one.id, one.at
-      FROM
-        unnest($4::text[]) AS wanted (value)
-        CROSS JOIN LATERAL (
-          SELECT t.signature_id AS id, t.created_at AS at
-          FROM
-            signature_tags t
-            CROSS JOIN LATERAL (
-              SELECT *
-              FROM signatures s
-              WHERE s.tenant_id = $5
-                AND s.id BETWEEN t.signature_id AND t.signature_id
-              ORDER BY s.id
-              LIMIT 1
-            ) s
-          WHERE
-            t.tenant_id = $6
-            AND t.tag = wanted.value
-            AND s.document COLLATE "C" = $7
-            AND (t.created_at, t.signature_id) < ($8, $9)
-          ORDER BY t.created_at DESC, t.signature_id DESC
-          LIMIT $10
-        ) one
-      ORDER BY one.at DESC, one.id DESC
+      SELECT s.id, s.created_at AS at
+      FROM signatures s
+      WHERE
+        s.tenant_id = $4
+        AND s.document COLLATE "C" >= $5
+        AND (s.document COLLATE "C", s.created_at, s.id) < ($6, $7, $8)
+        AND ARRAY(
+          SELECT o.tag
+          FROM signature_tags o
+          WHERE o.tenant_id = $9
+            AND o.signature_id BETWEEN s.id AND s.id
+          ORDER BY o.signature_id, o.tag
+        ) && $10
+      ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
       LIMIT $11 OFFSET $12
     ) ids
   ) page
@@ -1049,48 +1032,27 @@ FROM
   (
     SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT t.signature_id AS id, t.created_at AS at
-      FROM
-        signature_tags t
-        CROSS JOIN LATERAL (
-          SELECT *
-          FROM signatures s
-          WHERE s.tenant_id = $4
-            AND s.id BETWEEN t.signature_id AND t.signature_id
-          ORDER BY s.id
-          LIMIT 1
-        ) s
+      SELECT s.id, s.created_at AS at
+      FROM signatures s
       WHERE
-        t.tenant_id = $5
-        AND t.tag = (
-          SELECT wanted.value
-          FROM unnest($6::text[]) AS wanted (value)
-          ORDER BY (
-            SELECT t.created_at
-            FROM signature_tags t
-            WHERE t.tenant_id = $7
-              AND t.tag = wanted.value
-            ORDER BY t.created_at DESC, t.signature_id DESC OFFSET 99
-            LIMIT 1
-          ) ASC NULLS FIRST
-          LIMIT 1
-        )
+        s.tenant_id = $4
+        AND s.document COLLATE "C" >= $5
+        AND s.document COLLATE "C" <= $6
         AND ARRAY(
           SELECT o.tag
           FROM signature_tags o
-          WHERE o.tenant_id = $8
-            AND o.signature_id BETWEEN t.signature_id AND t.signature_id
+          WHERE o.tenant_id = $7
+            AND o.signature_id BETWEEN s.id AND s.id
           ORDER BY o.signature_id, o.tag
-        ) @> $9
-        AND s.document COLLATE "C" = $10
-      ORDER BY t.created_at DESC, t.signature_id DESC
-      LIMIT $11 OFFSET $12
+        ) @> $8
+      ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
+      LIMIT $9 OFFSET $10
     ) ids
   ) page
   CROSS JOIN LATERAL (
     SELECT *
     FROM signatures s
-    WHERE s.tenant_id = $13
+    WHERE s.tenant_id = $11
       AND s.id BETWEEN page.id AND page.id
     ORDER BY s.id
     LIMIT 1
@@ -1099,7 +1061,7 @@ FROM
     SELECT *
     FROM signature_versions v
     WHERE
-      v.tenant_id = $14
+      v.tenant_id = $12
       AND (v.signature_id, v.version) >= (s.id, s.version)
       AND (v.signature_id, v.version) <= (s.id, s.version)
     ORDER BY v.signature_id, v.version
@@ -1130,49 +1092,27 @@ FROM
   (
     SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT t.signature_id AS id, t.created_at AS at
-      FROM
-        signature_tags t
-        CROSS JOIN LATERAL (
-          SELECT *
-          FROM signatures s
-          WHERE s.tenant_id = $4
-            AND s.id BETWEEN t.signature_id AND t.signature_id
-          ORDER BY s.id
-          LIMIT 1
-        ) s
+      SELECT s.id, s.created_at AS at
+      FROM signatures s
       WHERE
-        t.tenant_id = $5
-        AND t.tag = (
-          SELECT wanted.value
-          FROM unnest($6::text[]) AS wanted (value)
-          ORDER BY (
-            SELECT t.created_at
-            FROM signature_tags t
-            WHERE t.tenant_id = $7
-              AND t.tag = wanted.value AND (t.created_at, t.signature_id) < ($8, $9)
-            ORDER BY t.created_at DESC, t.signature_id DESC OFFSET 99
-            LIMIT 1
-          ) ASC NULLS FIRST
-          LIMIT 1
-        )
+        s.tenant_id = $4
+        AND s.document COLLATE "C" >= $5
+        AND (s.document COLLATE "C", s.created_at, s.id) < ($6, $7, $8)
         AND ARRAY(
           SELECT o.tag
           FROM signature_tags o
-          WHERE o.tenant_id = $10
-            AND o.signature_id BETWEEN t.signature_id AND t.signature_id
+          WHERE o.tenant_id = $9
+            AND o.signature_id BETWEEN s.id AND s.id
           ORDER BY o.signature_id, o.tag
-        ) @> $11
-        AND s.document COLLATE "C" = $12
-        AND (t.created_at, t.signature_id) < ($13, $14)
-      ORDER BY t.created_at DESC, t.signature_id DESC
-      LIMIT $15 OFFSET $16
+        ) @> $10
+      ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
+      LIMIT $11 OFFSET $12
     ) ids
   ) page
   CROSS JOIN LATERAL (
     SELECT *
     FROM signatures s
-    WHERE s.tenant_id = $17
+    WHERE s.tenant_id = $13
       AND s.id BETWEEN page.id AND page.id
     ORDER BY s.id
     LIMIT 1
@@ -1181,7 +1121,7 @@ FROM
     SELECT *
     FROM signature_versions v
     WHERE
-      v.tenant_id = $18
+      v.tenant_id = $14
       AND (v.signature_id, v.version) >= (s.id, s.version)
       AND (v.signature_id, v.version) <= (s.id, s.version)
     ORDER BY v.signature_id, v.version
@@ -1328,43 +1268,34 @@ FROM
   (
     SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT DISTINCT one.id, one.at
-      FROM
-        unnest($4::text[]) AS wanted (value)
-        CROSS JOIN LATERAL (
-          SELECT t.signature_id AS id, t.created_at AS at
-          FROM
-            signature_terms t
-            CROSS JOIN LATERAL (
-              SELECT *
-              FROM signatures s
-              WHERE s.tenant_id = $5
-                AND s.id BETWEEN t.signature_id AND t.signature_id
-              ORDER BY s.id
-              LIMIT 1
-            ) s
-          WHERE
-            t.tenant_id = $6
-            AND t.term = wanted.value
-            AND s.document COLLATE "C" = $7
-            AND ARRAY(
-              SELECT o.tag
-              FROM signature_tags o
-              WHERE o.tenant_id = $8
-                AND o.signature_id BETWEEN t.signature_id AND t.signature_id
-              ORDER BY o.signature_id, o.tag
-            ) && $9
-            AND ARRAY(
-              SELECT o.term
-              FROM signature_terms o
-              WHERE o.tenant_id = $10
-                AND o.signature_id BETWEEN t.signature_id AND t.signature_id
-              ORDER BY o.signature_id, o.term
-            ) && $11
-          ORDER BY t.created_at DESC, t.signature_id DESC
-          LIMIT $12
-        ) one
-      ORDER BY one.at DESC, one.id DESC
+      SELECT s.id, s.created_at AS at
+      FROM signatures s
+      WHERE
+        s.tenant_id = $4
+        AND s.document COLLATE "C" >= $5
+        AND s.document COLLATE "C" <= $6
+        AND ARRAY(
+          SELECT o.tag
+          FROM signature_tags o
+          WHERE o.tenant_id = $7
+            AND o.signature_id BETWEEN s.id AND s.id
+          ORDER BY o.signature_id, o.tag
+        ) && $8
+        AND ARRAY(
+          SELECT o.term
+          FROM signature_terms o
+          WHERE o.tenant_id = $9
+            AND o.signature_id BETWEEN s.id AND s.id
+          ORDER BY o.signature_id, o.term
+        ) && $10
+        AND ARRAY(
+          SELECT o.term
+          FROM signature_terms o
+          WHERE o.tenant_id = $11
+            AND o.signature_id BETWEEN s.id AND s.id
+          ORDER BY o.signature_id, o.term
+        ) && $12
+      ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
       LIMIT $13 OFFSET $14
     ) ids
   ) page
@@ -1411,44 +1342,34 @@ FROM
   (
     SELECT ids.id, row_number() OVER (ORDER BY ids.at DESC, ids.id DESC) AS place
     FROM (
-      SELECT DISTINCT one.id, one.at
-      FROM
-        unnest($4::text[]) AS wanted (value)
-        CROSS JOIN LATERAL (
-          SELECT t.signature_id AS id, t.created_at AS at
-          FROM
-            signature_terms t
-            CROSS JOIN LATERAL (
-              SELECT *
-              FROM signatures s
-              WHERE s.tenant_id = $5
-                AND s.id BETWEEN t.signature_id AND t.signature_id
-              ORDER BY s.id
-              LIMIT 1
-            ) s
-          WHERE
-            t.tenant_id = $6
-            AND t.term = wanted.value
-            AND s.document COLLATE "C" = $7
-            AND ARRAY(
-              SELECT o.tag
-              FROM signature_tags o
-              WHERE o.tenant_id = $8
-                AND o.signature_id BETWEEN t.signature_id AND t.signature_id
-              ORDER BY o.signature_id, o.tag
-            ) && $9
-            AND ARRAY(
-              SELECT o.term
-              FROM signature_terms o
-              WHERE o.tenant_id = $10
-                AND o.signature_id BETWEEN t.signature_id AND t.signature_id
-              ORDER BY o.signature_id, o.term
-            ) && $11
-            AND (t.created_at, t.signature_id) < ($12, $13)
-          ORDER BY t.created_at DESC, t.signature_id DESC
-          LIMIT $14
-        ) one
-      ORDER BY one.at DESC, one.id DESC
+      SELECT s.id, s.created_at AS at
+      FROM signatures s
+      WHERE
+        s.tenant_id = $4
+        AND s.document COLLATE "C" >= $5
+        AND (s.document COLLATE "C", s.created_at, s.id) < ($6, $7, $8)
+        AND ARRAY(
+          SELECT o.tag
+          FROM signature_tags o
+          WHERE o.tenant_id = $9
+            AND o.signature_id BETWEEN s.id AND s.id
+          ORDER BY o.signature_id, o.tag
+        ) && $10
+        AND ARRAY(
+          SELECT o.term
+          FROM signature_terms o
+          WHERE o.tenant_id = $11
+            AND o.signature_id BETWEEN s.id AND s.id
+          ORDER BY o.signature_id, o.term
+        ) && $12
+        AND ARRAY(
+          SELECT o.term
+          FROM signature_terms o
+          WHERE o.tenant_id = $13
+            AND o.signature_id BETWEEN s.id AND s.id
+          ORDER BY o.signature_id, o.term
+        ) && $14
+      ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
       LIMIT $15 OFFSET $16
     ) ids
   ) page
@@ -2048,18 +1969,11 @@ ORDER BY page.place;
 -- any of the tags, and document, by their last change: whether few match
 SELECT count(*)
 FROM (
-  SELECT DISTINCT one.id, one.at
-  FROM
-    unnest($1::text[]) AS wanted (value)
-    CROSS JOIN LATERAL (
-      SELECT t.signature_id AS id, t.created_at AS at
-      FROM signature_tags t
-      WHERE t.tenant_id = $2
-        AND t.tag = wanted.value
-      ORDER BY t.created_at DESC, t.signature_id DESC
-      LIMIT $3
-    ) one
-  ORDER BY one.at DESC, one.id DESC
+  SELECT s.id, s.created_at AS at
+  FROM signatures s
+  WHERE s.tenant_id = $1
+    AND s.document COLLATE "C" >= $2 AND s.document COLLATE "C" <= $3
+  ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
   LIMIT $4
 ) few;
 
@@ -2088,18 +2002,11 @@ FROM
     FROM (
       SELECT g.id, s.updated_at AS at
       FROM (
-        SELECT DISTINCT one.id, one.at
-        FROM
-          unnest($4::text[]) AS wanted (value)
-          CROSS JOIN LATERAL (
-            SELECT t.signature_id AS id, t.created_at AS at
-            FROM signature_tags t
-            WHERE t.tenant_id = $5
-              AND t.tag = wanted.value
-            ORDER BY t.created_at DESC, t.signature_id DESC
-            LIMIT $6
-          ) one
-        ORDER BY one.at DESC, one.id DESC
+        SELECT s.id, s.created_at AS at
+        FROM signatures s
+        WHERE s.tenant_id = $4
+          AND s.document COLLATE "C" >= $5 AND s.document COLLATE "C" <= $6
+        ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
         LIMIT $7
       ) g
         CROSS JOIN LATERAL (
@@ -2110,16 +2017,24 @@ FROM
           ORDER BY s.id
           LIMIT 1
         ) s
-      WHERE true
-        AND s.document COLLATE "C" = $9 AND (s.updated_at, g.id) < ($10, $11)
+      WHERE
+        true
+        AND ARRAY(
+          SELECT o.tag
+          FROM signature_tags o
+          WHERE o.tenant_id = $9
+            AND o.signature_id BETWEEN g.id AND g.id
+          ORDER BY o.signature_id, o.tag
+        ) && $10
+        AND (s.updated_at, g.id) < ($11, $12)
       ORDER BY s.updated_at DESC, g.id DESC
-      LIMIT $12 OFFSET $13
+      LIMIT $13 OFFSET $14
     ) ids
   ) page
   CROSS JOIN LATERAL (
     SELECT *
     FROM signatures s
-    WHERE s.tenant_id = $14
+    WHERE s.tenant_id = $15
       AND s.id BETWEEN page.id AND page.id
     ORDER BY s.id
     LIMIT 1
@@ -2128,7 +2043,7 @@ FROM
     SELECT *
     FROM signature_versions v
     WHERE
-      v.tenant_id = $15
+      v.tenant_id = $16
       AND (v.signature_id, v.version) >= (s.id, s.version)
       AND (v.signature_id, v.version) <= (s.id, s.version)
     ORDER BY v.signature_id, v.version
@@ -2173,30 +2088,23 @@ FROM
       WHERE
         v.tenant_id::bigint = $5
         AND s.version = v.version
+        AND s.document COLLATE "C" = $6
         AND ARRAY(
           SELECT o.tag
           FROM signature_tags o
-          WHERE o.tenant_id = $6
+          WHERE o.tenant_id = $7
             AND o.signature_id BETWEEN v.signature_id AND v.signature_id
           ORDER BY o.signature_id, o.tag
-        ) && $7
-        AND s.document COLLATE "C" = $8
-        AND ARRAY(
-          SELECT o.tag
-          FROM signature_tags o
-          WHERE o.tenant_id = $9
-            AND o.signature_id BETWEEN v.signature_id AND v.signature_id
-          ORDER BY o.signature_id, o.tag
-        ) && $10
-        AND (v.created_at, v.signature_id) < ($11, $12)
+        ) && $8
+        AND (v.created_at, v.signature_id) < ($9, $10)
       ORDER BY v.created_at DESC, v.signature_id DESC
-      LIMIT $13 OFFSET $14
+      LIMIT $11 OFFSET $12
     ) ids
   ) page
   CROSS JOIN LATERAL (
     SELECT *
     FROM signatures s
-    WHERE s.tenant_id = $15
+    WHERE s.tenant_id = $13
       AND s.id BETWEEN page.id AND page.id
     ORDER BY s.id
     LIMIT 1
@@ -2205,7 +2113,7 @@ FROM
     SELECT *
     FROM signature_versions v
     WHERE
-      v.tenant_id = $16
+      v.tenant_id = $14
       AND (v.signature_id, v.version) >= (s.id, s.version)
       AND (v.signature_id, v.version) <= (s.id, s.version)
     ORDER BY v.signature_id, v.version
