@@ -147,7 +147,7 @@ pub(super) enum Pacing {
 
 impl Pacing {
     /// Takes a request from the tenant's rate.
-    pub(super) async fn pace(self, call: &Call) -> Result<()> {
+    async fn pace(self, call: &Call) -> Result<()> {
         loop {
             match call.app.meters.pace(&call.context.caller) {
                 Err(Error::QuotaExceeded {
@@ -307,11 +307,8 @@ async fn save_in_order(
     for (place, draft) in drafts {
         let saved = match draft {
             Ok(_) if has_failed => Err(Error::EarlierFailed),
-            Ok(sent) => save_one(call, sent, place == 0, pacing).await,
-            Err(unread) => match count(call, place == 0, pacing).await {
-                Ok(()) => Err(unread.error),
-                Err(error) => Err(error),
-            },
+            Ok(sent) => save_one(call, sent, place, pacing).await,
+            Err(unread) => count(call, place, pacing).await.and(Err(unread.error)),
         };
         has_failed |= saved.is_err();
         outcomes.push((place, saved));
@@ -319,16 +316,16 @@ async fn save_in_order(
     outcomes
 }
 
-/// Counts one of many as a request of its own, unless it is the first, which the whole request was counted for.
-async fn count(call: &Call, is_counted: bool, pacing: Pacing) -> Result<()> {
-    match is_counted {
-        true => Ok(()),
-        false => pacing.pace(call).await,
+/// Counts one of many, by its place, as a request of its own. The whole request was counted for the first.
+pub(super) async fn count(call: &Call, place: usize, pacing: Pacing) -> Result<()> {
+    match place {
+        0 => Ok(()),
+        _ => pacing.pace(call).await,
     }
 }
 
-async fn save_one(call: &Arc<Call>, sent: Sent, is_counted: bool, pacing: Pacing) -> Outcome {
-    count(call, is_counted, pacing).await?;
+async fn save_one(call: &Arc<Call>, sent: Sent, place: usize, pacing: Pacing) -> Outcome {
+    count(call, place, pacing).await?;
     let (permits, chain) = call.permits_to_save().await?;
     // The key may have been revoked, or the tenant suspended, since the request began.
     call.check_again().await?;

@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 use super::body::Body;
 use super::lines::{Line, Lines, Next};
 use super::many::{
-    Failed, MAX_MANY, Outcome, OutcomeContent, Pacing, Sent, Unread, get_line, save_all,
+    Failed, MAX_MANY, Outcome, OutcomeContent, Pacing, Sent, Unread, count, get_line, save_all,
 };
 use super::reply::Reply;
 use super::respond::Call;
@@ -51,6 +51,15 @@ pub(super) struct LineOutcome {
     line: u64,
     #[serde(flatten)]
     outcome: OutcomeContent,
+}
+
+impl LineOutcome {
+    fn new(line: u64, outcome: Outcome) -> Self {
+        Self {
+            line,
+            outcome: OutcomeContent::new(outcome),
+        }
+    }
 }
 
 /// Counts a stream among the requests that are under way.
@@ -183,10 +192,7 @@ impl Streamed {
 
     /// The last line of a stream that ends early.
     fn end(&self, error: Error) -> LineOutcome {
-        LineOutcome {
-            line: self.handled + 1,
-            outcome: OutcomeContent::new(Err(error)),
-        }
+        LineOutcome::new(self.handled + 1, Err(error))
     }
 
     /// Reads a batch of lines, and does the work for it.
@@ -211,7 +217,7 @@ impl Streamed {
         self.call.check_again().await?;
         let mut outcomes = match self.work {
             Work::Save => self.save(batch).await?,
-            Work::Get => self.get(batch).await?,
+            Work::Get => self.get(batch).await,
         };
         let end = end.or_else(|| {
             let message = || {
@@ -297,35 +303,25 @@ impl Streamed {
         let outcomes = save_all(&self.call, drafts, &mut self.failed, Pacing::Waits).await;
         let outcomes = numbers.into_iter().zip(outcomes);
         Ok(outcomes
-            .map(|(line, outcome)| LineOutcome {
-                line,
-                outcome: OutcomeContent::new(outcome),
-            })
+            .map(|(line, outcome)| LineOutcome::new(line, outcome))
             .collect())
     }
-}
 
-impl Streamed {
-    /// Reads versions. Each waits until the tenant's rate allows it.
-    async fn get(&mut self, batch: Vec<Line>) -> Result<Vec<LineOutcome>> {
+    /// Reads versions.
+    async fn get(&mut self, batch: Vec<Line>) -> Vec<LineOutcome> {
         let mut outcomes = Vec::new();
         for Line { number, text } in batch {
             let outcome = self.get_one(text).await;
             self.begun += 1;
             self.handled = number;
-            outcomes.push(LineOutcome {
-                line: number,
-                outcome: OutcomeContent::new(outcome),
-            });
+            outcomes.push(LineOutcome::new(number, outcome));
         }
-        Ok(outcomes)
+        outcomes
     }
 
+    /// Reads a version, once the tenant's rate allows it.
     async fn get_one(&mut self, text: Result<Bytes>) -> Outcome {
-        // The request itself is the first one.
-        if self.begun > 0 {
-            Pacing::Waits.pace(&self.call).await?;
-        }
+        count(&self.call, self.begun, Pacing::Waits).await?;
         let text = text?;
         let (permits, call) = (self.call.permits().await?, Arc::clone(&self.call));
         let signature = blocking::run(permits, move || get_line(&call, &text)).await??;
