@@ -12,8 +12,8 @@ use super::prepared::{Value, prepared};
 
 /// The hashes of a tree. The session acts for its tenant.
 pub(super) struct StoredTree<'a> {
-    pub(super) connection: &'a mut PgConnection,
-    pub(super) epoch: &'a Epoch,
+    connection: &'a mut PgConnection,
+    epoch: &'a Epoch,
     /// Roots that need not be read.
     known: Vec<(StoredRange, Hash)>,
 }

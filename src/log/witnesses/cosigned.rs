@@ -27,8 +27,7 @@ pub struct Given {
 ///
 /// [`Error::Refused`] if there is none, and the errors of the store.
 pub fn newest(app: &App, epoch: &Epoch) -> Result<Given> {
-    let witnessed = witnessed_above(app, epoch, None)?;
-    best(app, epoch, witnessed)
+    witnessed_above(app, epoch, None, true)
 }
 
 /// The newest checkpoint of a tree that enough witnesses have signed. Blocks.
@@ -59,26 +58,25 @@ pub fn newest_witnessed(app: &App, epoch: &Epoch) -> Result<Given> {
 /// [`Error::Refused`] if there is none, and the errors of the store.
 pub fn newest_for(app: &App, epoch: &Epoch, index: u64, has_witnesses: bool) -> Result<Given> {
     let above = (quorum(app) > 0).then_some(signed_size(index));
-    let witnessed = if has_witnesses {
-        witnessed_above(app, epoch, above)?
+    witnessed_above(app, epoch, above, has_witnesses)
+}
+
+/// The newest checkpoint with more than `above` entries that enough witnesses have signed; if there is none, or without
+/// `above`, the newest of all, with the signatures of those who signed just this one. Nobody is asked about witnesses of a log that
+/// is known to have none.
+fn witnessed_above(
+    app: &App,
+    epoch: &Epoch,
+    above: Option<i64>,
+    may_have_witnesses: bool,
+) -> Result<Given> {
+    let (checkpoint, mut note) = signed(epoch)?;
+    let size = signed_size(checkpoint.size);
+    let witnessed = if may_have_witnesses {
+        app.store.log_witnessed(epoch, above, quorum(app), size)?
     } else {
         Witnessed::default()
     };
-    best(app, epoch, witnessed)
-}
-
-/// The newest checkpoint with more than `above` entries that enough witnesses have signed, if `above` is given, and the newest of all
-/// as witnesses have signed it.
-fn witnessed_above(app: &App, epoch: &Epoch, above: Option<i64>) -> Result<Witnessed> {
-    let (checkpoint, _) = signed(epoch)?;
-    let size = signed_size(checkpoint.size);
-    app.store.log_witnessed(epoch, above, quorum(app), size)
-}
-
-/// The newest checkpoint that enough witnesses have signed; if there is none, the newest of all, with the signatures of those who
-/// signed just this one.
-fn best(app: &App, epoch: &Epoch, witnessed: Witnessed) -> Result<Given> {
-    let (checkpoint, mut note) = signed(epoch)?;
     if let Some(cosigned) = witnessed.newest {
         return given(app, cosigned);
     }
