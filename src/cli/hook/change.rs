@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 use sigpersist_model::view::HookView;
 
+use super::of_mode;
 use super::show::all;
 use crate::cli::door::Door;
 use crate::cli::output::Output;
@@ -46,8 +47,11 @@ impl Rollback {
             .with_given("to", to);
         let hook: HookView = request.member("hook")?;
         let sentence = format!(
-            "The hook `{name}` of `{tenant}` runs the plugin `{}`, revision {}, again. This is its binding {}.",
-            hook.plugin, hook.revision, hook.number
+            "The hook `{name}` of `{tenant}` runs the plugin `{}`, revision {}, again. This is its binding {}.{}",
+            hook.plugin,
+            hook.revision,
+            hook.number,
+            of_mode(&hook)
         );
         output.result(&sentence, &json!(hook))
     }

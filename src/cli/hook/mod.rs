@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use sigpersist_model::plugin::Mode;
+use sigpersist_model::view::HookView;
 
 use super::door::Door;
 use super::output::Output;
@@ -144,5 +146,13 @@ struct Settings {
 impl Settings {
     fn read(self) -> anyhow::Result<Option<Value>> {
         settings(self.settings, self.settings_file.as_deref())
+    }
+}
+
+/// What its mode says about a hook that was set, as a further sentence.
+fn of_mode(hook: &HookView) -> &'static str {
+    match hook.mode {
+        Mode::Enforce => "",
+        Mode::Monitor => " It only watches: to let it decide, set it with --mode enforce.",
     }
 }

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use sigpersist_model::plugin::{Mode, OnFailure, Operation};
 use sigpersist_model::view::HookView;
 
-use super::Settings;
-use super::parse_json;
+use super::{Settings, of_mode, parse_json};
 use crate::cli::door::Door;
 use crate::cli::output::{Output, joined};
 use crate::plugins::{HookRequest, ShadowRequest, Which};
@@ -94,9 +93,7 @@ impl Set {
             "The hook `{name}` of `{tenant}` runs the plugin `{}`, revision {}.",
             hook.plugin, hook.revision
         );
-        if hook.mode == Mode::Monitor {
-            sentence.push_str(" It only watches: to let it decide, set it with --mode enforce.");
-        }
+        sentence.push_str(of_mode(&hook));
         if let Some(shadow) = &hook.shadow {
             sentence.push_str(&format!(
                 " The revision {} runs as its shadow, without effect.",

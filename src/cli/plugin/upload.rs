@@ -54,21 +54,16 @@ impl Upload {
             trust,
             registry,
         } = self;
-        let (component, pulled, origin, asked) = match reference_of(&file) {
+        let asked = reference_of(&file).transpose()?;
+        let (component, pulled, origin) = match &asked {
             Some(reference) => {
-                let reference = reference?;
                 // A server may take more: then pull to a file first.
                 let most = HooksConfig::default().max_component_bytes;
-                let pulled = pull(&registry, &reference, most)?;
+                let pulled = pull(&registry, reference, most)?;
                 let origin = pulled.reference.to_string();
-                (
-                    pulled.component,
-                    pulled.signature,
-                    Some(origin),
-                    Some(reference),
-                )
+                (pulled.component, pulled.signature, Some(origin))
             }
-            None => (read(file.as_ref())?, None, None, None),
+            None => (read(file.as_ref())?, None, None),
         };
         let signature = match &signature {
             Some(file) => Some(signature_in(file)?),
