@@ -61,11 +61,6 @@ impl Serve {
         }
         let app = Arc::new(App::new(config, &database)?);
         let changes = app.listen()?;
-        let preloaded = Arc::downgrade(&app);
-        // Requests need not wait for it, and what it can't do it tells the log.
-        drop(runtime.spawn(blocking::spawn(move || {
-            plugins::preload(&preloaded);
-        })));
         drop(starting);
         output.line(&listening_line(&listener)?)?;
         if let Some(watched) = watched {
@@ -87,9 +82,14 @@ impl Serve {
 }
 
 /// Starts what a server does beside answering requests, on the current runtime. It stops when the result is dropped.
-pub(super) fn in_background(app: &Arc<App>) -> [AbortOnDropHandle<()>; 10] {
+pub(super) fn in_background(app: &Arc<App>) -> [AbortOnDropHandle<()>; 11] {
+    let preloaded = Arc::downgrade(app);
     let app = || Arc::clone(app);
     [
+        // Requests need not wait for it, and what it can't do it tells the log.
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            drop(blocking::spawn(move || plugins::preload(&preloaded)).await);
+        })),
         decisions::keep_clearing(app()),
         tenants::keep_removing(app()),
         app().spool.keep_sweeping(),

@@ -414,6 +414,29 @@ fn the_demo_shows_it_all() {
 }
 
 #[test]
+fn the_server_of_the_demo_gets_ready() {
+    let folder = temp_dir();
+    let shown = folder.path().join("shown");
+    let mut command = sigpersist(
+        &folder.path().join("data"),
+        &["demo", "--listen", "127.0.0.1:0"],
+    );
+    // It goes on to print, which needs a reader.
+    command.stdout(std::fs::File::create(&shown).unwrap());
+    let _demo = Program {
+        child: command.spawn().unwrap(),
+        base: String::new(),
+    };
+    crate::support::eventually(|| {
+        let shown = std::fs::read_to_string(&shown).unwrap();
+        let address = shown
+            .lines()
+            .find_map(|line| line.split_once("listening on "));
+        address.is_some_and(|(_, base)| Client::new(base, None).get("/health/ready").status == 200)
+    });
+}
+
+#[test]
 fn secrets_tokens_and_signatures_never_reach_the_log() {
     let folder = temp_dir();
     let data_dir = folder.path().join("data");
