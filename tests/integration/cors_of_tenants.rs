@@ -27,6 +27,9 @@ fn a_page_of_one_tenant_acts_with_its_tokens_alone() {
     let nobody = app.anonymous();
     preflight(&nobody, "/signature", PAGE, "POST").expect_error(405, "method_not_allowed");
     allow(&app, "acme", &[PAGE.1]);
+    // Nobody has asked for the origins since. A cache must not give a page what it kept for somebody else.
+    let shared = nobody.get("/openapi.json");
+    assert_eq!(shared.header("vary"), Some("origin"));
     // The question names no tenant, so it is answered for all of them.
     let told = preflight(&nobody, "/signature", PAGE, "POST");
     assert_eq!(told.status, 204);

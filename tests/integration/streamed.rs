@@ -84,32 +84,27 @@ impl Open {
         write!(self.socket, "{:x}\r\n{text}\r\n", text.len()).unwrap();
     }
 
-    /// The next whole line of an answer that may have been cut anywhere.
-    pub(crate) fn next_of_broken(&mut self) -> Option<Value> {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            if self.answers.read_line(&mut line).unwrap_or(0) == 0 {
-                return None;
-            }
-            if let Ok(value @ Value::Object(_)) = serde_json::from_str(&line) {
-                return Some(value);
-            }
-        }
-    }
-
     /// The next line of the answer that is JSON; none at its end. The head and the sizes of chunks are skipped.
     pub(crate) fn next(&mut self) -> Option<Value> {
+        let line = self.line().unwrap()?;
+        Some(serde_json::from_str(&line).unwrap())
+    }
+
+    /// The next whole line of an answer that may be cut anywhere.
+    pub(crate) fn next_of_broken(&mut self) -> Option<Value> {
+        let line = self.line().ok()??;
+        serde_json::from_str(&line).ok()
+    }
+
+    fn line(&mut self) -> std::io::Result<Option<String>> {
         let mut line = String::new();
-        loop {
-            line.clear();
-            if self.answers.read_line(&mut line).unwrap() == 0 {
-                return None;
-            }
+        while self.answers.read_line(&mut line)? > 0 {
             if line.starts_with('{') {
-                return Some(serde_json::from_str(&line).unwrap());
+                return Ok(Some(line));
             }
+            line.clear();
         }
+        Ok(None)
     }
 }
 
